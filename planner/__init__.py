@@ -1,0 +1,1 @@
+"""Offline planning: what should be in the zoo, at what cost."""

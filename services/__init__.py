@@ -1,0 +1,1 @@
+"""The deployables of MESS+ serving and the pure core they share."""

@@ -1,0 +1,194 @@
+"""The books of one meter: windows between its readings, the steps meanwhile, and where each joule went.
+
+A window stays open until every step that overlaps it is known, then it is attributed once and for all.
+At any moment `attributed + unattributed == measured`, in whole microjoules.
+"""
+
+from collections import Counter, deque
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+from services.core.attribution import (
+    Step,
+    UnattributedReason,
+    Window,
+    WindowAttribution,
+    attribute_window,
+)
+
+__all__ = ["Balance", "EnergyLedger", "Reading"]
+
+_MAX_UNCLAIMED_WINDOWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a counter showed: monotonic nanoseconds and cumulative microjoules, both >= 0."""
+
+    monotonic_nanoseconds: int
+    cumulative_microjoules: int
+
+
+@dataclass(slots=True)
+class Balance:
+    """Microjoules of the closed windows: `attributed` plus all `unattributed` is `measured`."""
+
+    measured_microjoules: int = 0
+    attributed_microjoules: int = 0
+    unattributed_microjoules: Counter[UnattributedReason] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _Gap:
+    """A time in which the counter was reset or away: its energy is unknown, which is not 0."""
+
+    start_nanoseconds: int
+    end_nanoseconds: int
+
+
+class EnergyLedger:
+    """Turns readings and steps into attributed windows.
+
+    Args:
+        idle_watts: P_idle, what the meter shows while nobody is served, W.
+        final: ids of generations whose figure was published; what they still cause is late.
+        max_open_windows: windows that may wait for their steps; one more closes the oldest, and steps
+            that arrive for it afterwards are late.
+
+    """
+
+    def __init__(self, idle_watts: float, final: Container[str], max_open_windows: int) -> None:
+        self.balance = Balance()
+        self.read_microjoules = 0
+        """All that was read, open windows included."""
+        self.closed_until_nanoseconds = 0
+        """Everything before this is settled."""
+        self._idle_watts, self._final, self._max_open_windows = idle_watts, final, max_open_windows
+        self._began_nanoseconds: int | None = None
+        self._last_nanoseconds = 0
+        self._last_microjoules: int | None = None
+        self._open: deque[Window | _Gap] = deque()
+        self._steps: list[Step] = []
+        self._unclaimed: deque[tuple[Window, int]] = deque(maxlen=_MAX_UNCLAIMED_WINDOWS)
+
+    def read(self, reading: Reading) -> None:
+        """Opens the window that ends at this reading; the first reading only sets where counting begins.
+
+        A counter that went backwards was reset, and its window is unknown. A reading that is not newer
+        than the last one is left to the next.
+        """
+        self._advance(reading.monotonic_nanoseconds, reading.cumulative_microjoules)
+
+    def lose(self, monotonic_nanoseconds: int) -> None:
+        """The counter could not be read: everything from the last reading to the next is unknown."""
+        self._advance(monotonic_nanoseconds, None)
+
+    def restart_if_behind(self, monotonic_nanoseconds: int) -> None:
+        """Begins anew, with the same balance, if the clock did: a time before the last reading's.
+
+        Raises ValueError while windows are open; settle them first.
+        """
+        if monotonic_nanoseconds >= self._last_nanoseconds:
+            return
+        if self._open:
+            raise ValueError(f"{len(self._open)} windows are open")
+        self._began_nanoseconds = self._last_microjoules = None
+        self._last_nanoseconds = self.closed_until_nanoseconds = 0
+        self._steps.clear()
+        self._unclaimed.clear()
+
+    def add_step(self, step: Step) -> bool:
+        """Takes a step; returns whether it was late: part of it lies in windows that have closed."""
+        began = self.closed_until_nanoseconds if self._began_nanoseconds is None else self._began_nanoseconds
+        late = max(step.start_nanoseconds, began) < self.closed_until_nanoseconds
+        if late:
+            self._claim_late(step)
+        if self._began_nanoseconds is None or step.end_nanoseconds > self.closed_until_nanoseconds:
+            self._steps.append(step)
+        return late
+
+    def book_overhead(self, microjoules: int) -> None:
+        """Books energy read outside any window, such as what loading took before the first report."""
+        self.read_microjoules += microjoules
+        self.balance.measured_microjoules += microjoules
+        self.balance.unattributed_microjoules[UnattributedReason.OVERHEAD] += microjoules
+
+    def settle(self, complete_until_nanoseconds: float) -> list[WindowAttribution]:
+        """Closes the windows up to a time before which no further step can begin, and attributes them."""
+        attributions = []
+        while self._open:
+            oldest = self._open[0]
+            if isinstance(oldest, _Gap):
+                if complete_until_nanoseconds <= oldest.start_nanoseconds:
+                    break
+                self._close_gap(oldest, complete_until_nanoseconds)
+            elif (
+                oldest.end_nanoseconds <= complete_until_nanoseconds
+                or len(self._open) > self._max_open_windows
+            ):
+                attributions.append(self._close_window(oldest))
+            else:
+                break
+        self._steps = [s for s in self._steps if s.end_nanoseconds > self.closed_until_nanoseconds]
+        return attributions
+
+    def _close_window(self, window: Window) -> WindowAttribution:
+        self._open.popleft()
+        attribution = attribute_window(window, self._steps, self._idle_watts)
+        self._book(attribution)
+        self.closed_until_nanoseconds = window.end_nanoseconds
+        return attribution
+
+    def _close_gap(self, gap: _Gap, until_nanoseconds: float) -> None:
+        # A gap has no energy to wait for, so it closes as far as the steps are known.
+        gap.start_nanoseconds = int(min(gap.end_nanoseconds, until_nanoseconds))
+        self.closed_until_nanoseconds = gap.start_nanoseconds
+        if gap.start_nanoseconds == gap.end_nanoseconds:
+            self._open.popleft()
+
+    def _advance(self, nanoseconds: int, microjoules: int | None) -> None:
+        if self._began_nanoseconds is None:
+            self._began_nanoseconds = self.closed_until_nanoseconds = nanoseconds
+            self._last_nanoseconds, self._last_microjoules = nanoseconds, microjoules
+            return
+        if nanoseconds <= self._last_nanoseconds:
+            return
+        rise = -1 if microjoules is None else microjoules - (self._last_microjoules or 0)
+        if self._last_microjoules is not None and rise >= 0:
+            self.read_microjoules += rise
+            self._open.append(Window(self._last_nanoseconds, nanoseconds, rise))
+        else:
+            self._append_gap(nanoseconds)
+        self._last_nanoseconds, self._last_microjoules = nanoseconds, microjoules
+
+    def _append_gap(self, end_nanoseconds: int) -> None:
+        if self._open and isinstance(self._open[-1], _Gap):
+            self._open[-1].end_nanoseconds = end_nanoseconds
+        else:
+            self._open.append(_Gap(self._last_nanoseconds, end_nanoseconds))
+
+    def _book(self, attribution: WindowAttribution) -> None:
+        balance, reasons = self.balance, self.balance.unattributed_microjoules
+        balance.measured_microjoules += attribution.window.energy_microjoules
+        for reason, microjoules in attribution.unattributed.items():
+            reasons[reason] += microjoules
+        for generation_id, share in attribution.shares.items():
+            if generation_id in self._final:
+                reasons[UnattributedReason.LATE] += share.total_microjoules
+            else:
+                balance.attributed_microjoules += share.total_microjoules
+        if unknown := attribution.unattributed.get(UnattributedReason.UNKNOWN, 0):
+            self._unclaimed.append((attribution.window, unknown))
+
+    def _claim_late(self, step: Step) -> None:
+        """Now it is known who caused what no step explained, but too late to charge it."""
+        reasons = self.balance.unattributed_microjoules
+        for item in list(self._unclaimed):
+            window, microjoules = item
+            if (
+                step.start_nanoseconds < window.end_nanoseconds
+                and step.end_nanoseconds > window.start_nanoseconds
+            ):
+                self._unclaimed.remove(item)
+                reasons[UnattributedReason.UNKNOWN] -= microjoules
+                reasons[UnattributedReason.LATE] += microjoules

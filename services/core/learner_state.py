@@ -1,0 +1,339 @@
+"""All that was learned from the log up to one position, and its bit-exact encoding.
+
+Two parts, so that a checkpoint rewrites only what changed: `heads` (the policy's arrays: big, changes
+only when the policy learns) and `control` (everything else: small JSON, floats by `repr`). Open joins are
+not in here, see `services.core.joins`.
+"""
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from services.core.errors import InvalidSnapshotError
+from services.core.events import START, FloatArray, Position
+from services.core.policies.base import ModelPrior, Policy
+from services.core.virtual_queue import updated_queue
+
+HEADS = "heads"
+CONTROL = "control"
+_FORMAT = 1
+_REVISION = "revision"
+_DIGEST_BYTES = 16
+_LABEL_RATE_DECISIONS = 1000
+_MIN_LABEL_RATE = 0.02
+
+
+@dataclass(slots=True)
+class ClassStatistics:
+    """What is known of one SLA class.
+
+    Attributes:
+        served: answers served per model, shape (M,).
+        steps: decisions so far (the log's step number of the newest).
+        labelled: requests whose served answer was labelled.
+        satisfaction_sum: sum of those labels.
+        virtual_queue: Q, >= 0.
+        explorations: exploration steps so far.
+        energy_joules: joules of all generations, explored and failed ones included.
+        exploration_energy_joules: joules of the explored generations.
+        label_credit: sum of (label - predicted satisfaction) / label rate; the debt is the router's
+            decision debt minus this.
+        recent_decisions: decisions, fading over the newest 1,000.
+        recent_labels: labels of served answers, fading alike.
+
+    """
+
+    served: list[int]
+    steps: int = 0
+    labelled: int = 0
+    satisfaction_sum: float = 0.0
+    virtual_queue: float = 0.0
+    explorations: int = 0
+    energy_joules: float = 0.0
+    exploration_energy_joules: float = 0.0
+    label_credit: float = 0.0
+    recent_decisions: float = 0.0
+    recent_labels: float = 0.0
+
+    @property
+    def mean_satisfaction(self) -> float | None:
+        """Mean label of the served answers; None before the first."""
+        return self.satisfaction_sum / self.labelled if self.labelled else None
+
+    @property
+    def label_rate(self) -> float:
+        """Moving share of decisions whose answer got a label, in [.02, 1]; 1 before any decision."""
+        share = (self.recent_labels + 1.0) / (self.recent_decisions + 1.0)
+        return min(1.0, max(_MIN_LABEL_RATE, share))
+
+    def model_shares(self) -> tuple[float, ...]:
+        """Share of served answers per model, shape (M,); zeros before the first decision."""
+        total = sum(self.served)
+        return tuple(count / total if total else 0.0 for count in self.served)
+
+    def count_decision(self, step: int, model_index: int, explored: bool) -> None:
+        """A request was routed."""
+        keep = 1.0 - 1.0 / _LABEL_RATE_DECISIONS
+        self.steps = max(self.steps, step)
+        self.served[model_index] += 1
+        self.explorations += explored
+        self.recent_decisions = self.recent_decisions * keep + 1.0
+        self.recent_labels *= keep
+
+    def count_label(self, min_satisfaction: float, charged_satisfaction: float, satisfaction: float) -> None:
+        """A served answer got its label: updates Q and the label credit."""
+        self.labelled += 1
+        self.satisfaction_sum += satisfaction
+        self.virtual_queue = updated_queue(self.virtual_queue, min_satisfaction, satisfaction)
+        self.recent_labels += 1.0
+        self.label_credit += (satisfaction - charged_satisfaction) / self.label_rate
+
+    def count_energy(self, energy_joules: float, explored: bool) -> None:
+        """A generation of this class got its joules."""
+        self.energy_joules += energy_joules
+        if explored:
+            self.exploration_energy_joules += energy_joules
+
+
+@dataclass(slots=True)
+class ModelEnergy:
+    """Running mean of a model's joules per generation.
+
+    Attributes:
+        samples: generations with attributed energy.
+        weight: the same plus the prior's pseudo-observations.
+        total_joules: their sum, the prior's pseudo-observations included.
+
+    """
+
+    samples: int = 0
+    weight: float = 0.0
+    total_joules: float = 0.0
+
+    @classmethod
+    def from_prior(cls, energy_joules: float | None, observations: float) -> "ModelEnergy":
+        """A mean that an operator's prior starts, worth `observations` measured ones."""
+        return cls() if energy_joules is None else cls(0, observations, observations * energy_joules)
+
+    def add(self, energy_joules: float) -> None:
+        """One more generation."""
+        self.samples += 1
+        self.weight += 1.0
+        self.total_joules += energy_joules
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the fold did so far.
+
+    Attributes:
+        events: entries folded.
+        labels_learned: labels that changed the state.
+        explorations_learned: exploration steps that the policy learned from.
+        repeats: labels and energy figures that repeated an earlier one.
+        expired_joins: joins given up at their time limit or at the cap.
+        dead_events: events that could not be processed.
+
+    """
+
+    events: int = 0
+    labels_learned: int = 0
+    explorations_learned: int = 0
+    repeats: int = 0
+    expired_joins: int = 0
+    dead_events: int = 0
+
+
+@dataclass(slots=True)
+class LearnerState:
+    """Everything learned up to `position`, open joins aside.
+
+    Attributes:
+        model_ids: the zoo's models, from smallest to largest.
+        policy_state: the policy's own state.
+        energy: per model, in the same order.
+        position: newest entry of the log that is in here.
+        heads_revision: times that the policy state changed; routers fetch `heads` when it moved.
+        classes: SLA class name -> what is known of it.
+        counters: what the fold did.
+
+    """
+
+    model_ids: tuple[str, ...]
+    policy_state: Any
+    energy: list[ModelEnergy]
+    position: Position = START
+    heads_revision: int = 0
+    classes: dict[str, ClassStatistics] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
+
+    def sla_class(self, name: str) -> ClassStatistics:
+        """Statistics of a class, new ones at its first mention."""
+        if name not in self.classes:
+            self.classes[name] = ClassStatistics([0] * len(self.model_ids))
+        return self.classes[name]
+
+
+def initial_state(
+    policy: Policy[Any], priors: Sequence[ModelPrior], feature_count: int, prior_observations: float
+) -> LearnerState:
+    """The state before any event; an operator's joules count as `prior_observations` measured ones."""
+    return LearnerState(
+        tuple(prior.model_id for prior in priors),
+        policy.initial_state(priors, feature_count),
+        [ModelEnergy.from_prior(prior.energy_joules, prior_observations) for prior in priors],
+    )
+
+
+def energy_means_joules(state: LearnerState) -> FloatArray:
+    """E_m: mean joules per generation, shape (M,), > 0.
+
+    A model never measured and without a prior counts as the mean of the others, and as 1 J where none is
+    known: then all are equal, and satisfaction alone decides.
+    """
+    known = [e.total_joules / e.weight for e in state.energy if e.weight > 0]
+    stand_in = sum(known) / len(known) if known else 1.0
+    means = [e.total_joules / e.weight if e.weight > 0 else stand_in for e in state.energy]
+    return np.array(means)
+
+
+def encode_heads(policy: Policy[Any], state: LearnerState) -> bytes:
+    """The policy's arrays as an npz behind its BLAKE2b digest; equal states give equal bytes."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {_REVISION: np.array([state.heads_revision])}
+    arrays |= policy.state_arrays(state.policy_state)
+    np.savez(buffer, **arrays)
+    return _digest(buffer.getvalue()) + buffer.getvalue()
+
+
+def encode_control(policy: Policy[Any], state: LearnerState) -> bytes:
+    """Everything but the policy's arrays, as JSON; equal states give equal bytes."""
+    document = {
+        "format": _FORMAT,
+        "policy": policy.name,
+        "models": state.model_ids,
+        "position": str(state.position),
+        "heads_revision": state.heads_revision,
+        "energy": [asdict(energy) for energy in state.energy],
+        "classes": {name: asdict(statistics) for name, statistics in state.classes.items()},
+        "counters": asdict(state.counters),
+    }
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def heads_revision(control: bytes) -> int:
+    """The revision of `heads` that belongs to this `control`: equal ones need no new fetch.
+
+    Raises InvalidSnapshotError if `control` is damaged.
+    """
+    return _natural(_document(control), "heads_revision")
+
+
+def decode_state(
+    policy: Policy[Any], priors: Sequence[ModelPrior], feature_count: int, parts: Mapping[str, bytes]
+) -> LearnerState:
+    """Inverse of the two encodings.
+
+    Raises:
+        InvalidSnapshotError: a missing or damaged part, another policy or zoo, parts of different
+            revisions, numbers that are not finite or out of range; the message says which.
+
+    """
+    for name in (CONTROL, HEADS):
+        if name not in parts:
+            raise InvalidSnapshotError(f"part {name!r} is missing")
+    state = decode_control(policy, priors, parts[CONTROL])
+    state.policy_state = decode_heads(policy, priors, feature_count, parts[HEADS], state.heads_revision)
+    return state
+
+
+def decode_heads(
+    policy: Policy[Any], priors: Sequence[ModelPrior], feature_count: int, heads: bytes, revision: int
+) -> Any:
+    """The policy's state from `heads`, which must be of this revision. Raises InvalidSnapshotError."""
+    digest, archive = heads[:_DIGEST_BYTES], heads[_DIGEST_BYTES:]
+    # Checked first: a damaged archive makes its reader fail in a dozen ways, or ask for absurd memory.
+    if digest != _digest(archive):
+        raise InvalidSnapshotError("heads: digest and content differ")
+    with np.load(io.BytesIO(archive), allow_pickle=False) as loaded:
+        arrays = {name: loaded[name] for name in loaded.files}
+    found = int(arrays.pop(_REVISION)[0])
+    if found != revision:
+        raise InvalidSnapshotError(f"heads: revision {found} beside control of revision {revision}")
+    return policy.state_from_arrays(arrays, priors, feature_count)
+
+
+def decode_control(policy: Policy[Any], priors: Sequence[ModelPrior], control: bytes) -> LearnerState:
+    """Everything but the policy's state, which is left None. Raises InvalidSnapshotError."""
+    document = _document(control)
+    model_ids = tuple(prior.model_id for prior in priors)
+    _require(document, "format", _FORMAT)
+    _require(document, "policy", policy.name)
+    _require(document, "models", list(model_ids))
+    try:
+        state = LearnerState(
+            model_ids,
+            None,
+            [ModelEnergy(**energy) for energy in document["energy"]],
+            Position.parse(document["position"]),
+            _natural(document, "heads_revision"),
+            {name: ClassStatistics(**values) for name, values in document["classes"].items()},
+            Counters(**document["counters"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidSnapshotError(f"control: {error!r}") from error
+    _check_ranges(state)
+    return state
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+
+
+def _document(control: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(control)
+    except ValueError as error:
+        raise InvalidSnapshotError(f"control: not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidSnapshotError("control: not a JSON object")
+    return document
+
+
+def _require(document: Mapping[str, Any], key: str, wanted: object) -> None:
+    if document.get(key) != wanted:
+        raise InvalidSnapshotError(f"control: {key} is {document.get(key)!r}, expected {wanted!r}")
+
+
+def _natural(document: Mapping[str, Any], key: str) -> int:
+    value = document.get(key)
+    if type(value) is not int or value < 0:
+        raise InvalidSnapshotError(f"control: {key} is {value!r}, expected an integer >= 0")
+    return value
+
+
+def _check_ranges(state: LearnerState) -> None:
+    if len(state.energy) != len(state.model_ids):
+        raise InvalidSnapshotError(f"control: {len(state.energy)} energies of {len(state.model_ids)} models")
+    for model_id, energy in zip(state.model_ids, state.energy, strict=True):
+        _check_numbers(f"energy of {model_id}", asdict(energy))
+    for name, statistics in state.classes.items():
+        _check_numbers(f"class {name}", asdict(statistics), signed=("label_credit",))
+        if len(statistics.served) != len(state.model_ids):
+            raise InvalidSnapshotError(f"control: class {name}: served counts {statistics.served}")
+    _check_numbers("counters", asdict(state.counters))
+
+
+def _check_numbers(where: str, values: Mapping[str, Any], signed: Sequence[str] = ()) -> None:
+    for key, value in values.items():
+        for number in value if isinstance(value, list) else [value]:
+            if type(number) not in (int, float) or not math.isfinite(number):
+                raise InvalidSnapshotError(f"control: {where}: {key} is {number!r}, expected a finite number")
+            if number < 0 and key not in signed:
+                raise InvalidSnapshotError(f"control: {where}: {key} is {number!r}, expected >= 0")

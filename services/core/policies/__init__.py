@@ -1,0 +1,1 @@
+"""Policies: which model serves a request, and how their state learns from the log."""

@@ -1,0 +1,150 @@
+"""What a policy is: a pure decision function and a learner, over one explicit state.
+
+`decide` runs in every router replica against a snapshot of the state; the `learn_` verbs run in the
+single learner's fold. Nothing else ever changes the state, so replaying the log rebuilds it bit for bit.
+Models are numbered in the zoo's order, from smallest to largest: "the largest model" is the last one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from services.core.events import FloatArray
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrior:
+    """What an operator believes of a model beforehand; None where there is no belief.
+
+    Attributes:
+        model_id: the model.
+        satisfaction: mean satisfaction, in (0, 1).
+        energy_joules: mean joules per request, > 0.
+
+    """
+
+    model_id: str
+    satisfaction: float | None = None
+    energy_joules: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassView:
+    """An SLA class as the router knows it when it decides.
+
+    Attributes:
+        min_satisfaction: alpha, in (0, 1).
+        step: t of this decision, >= 1.
+        virtual_queue: Q, >= 0.
+        decision_debt: sum of alpha minus predicted satisfaction over past decisions.
+
+    """
+
+    min_satisfaction: float
+    step: int
+    virtual_queue: float
+    decision_debt: float
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One request to decide on, for M models in the zoo's order.
+
+    Attributes:
+        features: shape (d,).
+        energy_joules: E_m(t), expected joules per model, shape (M,), > 0.
+        eligible: which models may be chosen, shape (M,), at least one.
+        sla: the request's SLA class.
+        known_satisfaction: A_m(t) of every model, shape (M,), where answers are judged before one is
+            served (offline replay over recorded outcomes); None in live routing, where labels come later.
+
+    """
+
+    features: FloatArray
+    energy_joules: FloatArray
+    eligible: BoolArray
+    sla: ClassView
+    known_satisfaction: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A decision, with all that its propensity can be computed from.
+
+    Attributes:
+        model_index: the served model.
+        explored: whether every other eligible model runs too, to learn from.
+        satisfaction_means: A^_m(t) in [0, 1], shape (M,).
+        satisfaction_variances: shape (M,), or None where the policy has none.
+        scores: shape (M,); the smallest eligible one wins an exploiting decision. Where the policy
+            randomises, minus each model's probability.
+
+    """
+
+    model_index: int
+    explored: bool
+    satisfaction_means: FloatArray
+    satisfaction_variances: FloatArray | None
+    scores: FloatArray
+
+
+class RandomSource(Protocol):
+    """Uniform random numbers; `exploration.DecisionRandom` and `numpy.random.Generator` are such."""
+
+    def random(self) -> float:
+        """The next number in [0, 1)."""
+
+
+StateT = TypeVar("StateT")
+
+
+class Policy(Protocol[StateT]):
+    """One way to choose models. Implementations are immutable: parameters in, no state inside."""
+
+    @property
+    def name(self) -> str:
+        """Name in `zoo.yaml`, for example "messplus-2025"."""
+
+    @property
+    def energy_weight(self) -> float:
+        """V: satisfaction-queue units per joule, 1/J; 0 where the policy has none."""
+
+    @property
+    def learns_from_served(self) -> bool:
+        """Whether `learn_label` and `learn_energy` do anything; only then the fold keeps every context."""
+
+    def initial_state(self, priors: Sequence[ModelPrior], feature_count: int) -> StateT:
+        """The state before any event, for models with these priors, in the zoo's order.
+
+        Raises ValueError where the policy cannot do without a prior that is missing.
+        """
+
+    def decide(self, context: Context, state: StateT, rng: RandomSource) -> Action:
+        """Chooses a model. Never changes `state`."""
+
+    def learn_exploration(self, state: StateT, features: FloatArray, satisfaction: FloatArray) -> None:
+        """Learns from one exploration step, in place.
+
+        `features` has shape (d,); `satisfaction` shape (M,), NaN where a model gave no labelled answer.
+        """
+
+    def learn_label(self, state: StateT, features: FloatArray, model_index: int, satisfaction: float) -> None:
+        """Learns from the label, in [0, 1], of a served answer, in place."""
+
+    def learn_energy(
+        self, state: StateT, features: FloatArray, model_index: int, energy_joules: float
+    ) -> None:
+        """Learns from the joules, >= 0, of a generation, in place."""
+
+    def state_arrays(self, state: StateT) -> dict[str, FloatArray]:
+        """The state as named arrays, complete: `state_from_arrays` gives an equal state back."""
+
+    def state_from_arrays(
+        self, arrays: Mapping[str, FloatArray], priors: Sequence[ModelPrior], feature_count: int
+    ) -> StateT:
+        """Inverse of `state_arrays`. Raises InvalidSnapshotError on missing, misshapen or bad arrays."""

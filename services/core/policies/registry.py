@@ -1,0 +1,45 @@
+"""Policies by the names that a zoo file uses."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.core.policies.base import Policy
+from services.core.policies.baselines import NoParameters, SingleModel, StaticMixture
+from services.core.policies.messplus import (
+    MessPlus2024,
+    MessPlus2024Parameters,
+    MessPlus2025,
+    MessPlus2025Parameters,
+)
+from services.core.policies.parameters import parse
+
+POLICY_NAMES = ("messplus-2024", "messplus-2025", "static-mixture", "single:<model>")
+"""What `policy_from_config` knows."""
+
+_SINGLE = "single:"
+
+
+def policy_from_config(name: str, parameters: Mapping[str, object], model_ids: Sequence[str]) -> Policy[Any]:
+    """The policy of this name and parameters, for these models from smallest to largest.
+
+    Raises ValueError naming the field ("name" or a parameter), its value and what is allowed.
+    """
+    if name == "messplus-2024":
+        return MessPlus2024(parse(MessPlus2024Parameters, parameters))
+    if name == "messplus-2025":
+        return MessPlus2025(parse(MessPlus2025Parameters, parameters))
+    if name == "static-mixture":
+        parse(NoParameters, parameters)
+        return StaticMixture()
+    if name.startswith(_SINGLE):
+        parse(NoParameters, parameters)
+        return _single(name, model_ids)
+    raise ValueError(f"name = {name!r}: allowed: {', '.join(POLICY_NAMES)}")
+
+
+def _single(name: str, model_ids: Sequence[str]) -> SingleModel:
+    model_id = name.removeprefix(_SINGLE)
+    if model_id not in model_ids:
+        allowed = ", ".join(_SINGLE + m for m in model_ids)
+        raise ValueError(f"name = {name!r}: allowed: {allowed}")
+    return SingleModel(model_id, model_ids.index(model_id))
