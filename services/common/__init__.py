@@ -1,0 +1,1 @@
+"""Plumbing that every service shares: server bootstrap, errors, telemetry, Redis keys, configuration."""

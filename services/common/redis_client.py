@@ -1,0 +1,84 @@
+"""The connection to Redis or Valkey (7.0 or newer) and the functions that live there."""
+
+import asyncio
+from collections.abc import Awaitable
+from importlib import resources
+from typing import Any, TypeVar, cast
+
+import hiredis
+import redis.asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError, TimeoutError
+
+from services.core.errors import StateUnavailableError
+
+T = TypeVar("T")
+CONNECT_TIMEOUT_SECONDS = 1.0
+REPLY_TIMEOUT_SECONDS = 5.0
+STATE_AWAY = (RedisConnectionError, TimeoutError, ConnectionError, asyncio.TimeoutError)
+
+
+class PackedConnection(aioredis.Connection):
+    """Packs commands in C; the connection that it replaces does so in Python, argument by argument."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """See `redis.asyncio.Connection`; a command name of two words is two arguments."""
+        return [hiredis.pack_command((*args[0].split(), *args[1:]))]
+
+
+def connect(url: str, max_connections: int = 64) -> aioredis.Redis:
+    """A client of bytes, not text. It connects at first use and never retries by itself.
+
+    A failed command raises at once, so that the caller decides between waiting and going on degraded.
+    """
+    # Other schemes bring their own kind of connection, which takes precedence over this one.
+    return aioredis.Redis.from_url(
+        url,
+        connection_class=PackedConnection,
+        decode_responses=False,
+        max_connections=max_connections,
+        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        socket_timeout=REPLY_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+async def load_functions(client: aioredis.Redis) -> None:
+    """Puts this project's functions into the server, replacing an older version."""
+    source = resources.files(__package__).joinpath("functions.lua").read_text(encoding="utf-8")
+    await cast(Awaitable[Any], client.function_load(source, replace=True))
+
+
+async def call_function(client: aioredis.Redis, name: str, keys: list[str], args: list[Any]) -> Any:
+    """FCALL; loads the functions first where the server has lost them (a fresh or flushed server)."""
+    try:
+        return await client.fcall(name, len(keys), *keys, *args)
+    except ResponseError as error:
+        if "Function not found" not in str(error):
+            raise
+        await load_functions(client)
+        return await client.fcall(name, len(keys), *keys, *args)
+
+
+async def or_unavailable(call: Awaitable[T]) -> T:
+    """Awaits a Redis call; raises StateUnavailableError while the server is away or takes no writes."""
+    try:
+        return await call
+    except STATE_AWAY as error:
+        raise StateUnavailableError(f"the event log cannot be reached: {type(error).__name__}") from error
+    except ResponseError as error:
+        if (reason := _refusal(error)) is None:
+            raise
+        # Without the error itself: it repeats the command, and that may hold a prompt.
+        raise StateUnavailableError(f"the event log takes no writes: {reason}") from None
+
+
+def _refusal(error: ResponseError) -> str | None:
+    """Why a healthy command was refused, None where the command itself was wrong."""
+    if isinstance(error, OutOfMemoryError):
+        return "the server is out of memory"
+    if isinstance(error, ReadOnlyError) or "NOREPLICAS" in str(error):
+        return "the server is a replica or lacks its own"
+    return "the server cannot save: is its disk full?" if "MISCONF" in str(error) else None
