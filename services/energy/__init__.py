@@ -1,0 +1,1 @@
+"""The energy service: meters and attribution."""

@@ -1,0 +1,259 @@
+"""The story of a joule: read from a meter, held until the steps meanwhile are known, charged to its cause."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from services.common.telemetry import span
+from services.core.attribution import Step, StepCoefficients
+from services.core.errors import FieldViolation, InvalidRequestError, NotFoundError, OverloadedError
+from services.core.events import EnergyAttributed
+from services.energy.generations import OpenGenerations
+from services.energy.metering import MeteredLedger, MeterStatus
+from services.energy.meters.base import MICROJOULES_PER_JOULE, Meter
+from services.energy.meters.cpu_process import CpuProcessMeter
+from services.energy.recent import RecentEnergy
+from services.energy.reports import Receipt, WorkerReport
+
+MAX_WORKERS = 1024
+MAX_OPEN_GENERATIONS = 10_000
+MAX_OPEN_WINDOWS = 600
+MAX_GONE_METERS = 64
+_RETRY_SECONDS = 5.0
+_NANOSECONDS_PER_SECOND = 1_000_000_000
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountingSettings:
+    """How joules are obtained and charged."""
+
+    watts_per_core: float
+    """W of one busy core, for workers without a counter."""
+    idle_watts_per_worker: float
+    """P_idle: W that the meter shows of an idle worker."""
+    coefficients: Mapping[str, StepCoefficients]
+    """Step costs per model id."""
+    boot_id: str
+    """This host's boot; the steps of workers that share a counter must be of the same."""
+    worker_timeout_seconds: float
+    """A worker that reports nothing for so long is gone."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    model_id: str
+    boot_id: str
+    meters: tuple[MeteredLedger, ...]
+    process: MeteredLedger | None
+    seen_nanoseconds: int = 0
+    reported_nanoseconds: int = 0
+    cpu_seconds: float = 0.0
+
+
+class EnergyAccounting:
+    """Charges measured energy to generations and hands over their figures once they are final.
+
+    Args:
+        settings: see there.
+        counters: meters that are polled and that all workers share, unless a report names its own; where
+            there are none, each worker has the meter of its process.
+        recent: keeps the published figures.
+        publish: takes each final figure, once.
+        counter_workers: how many workers idle on each counter.
+
+    """
+
+    def __init__(
+        self,
+        settings: AccountingSettings,
+        counters: Sequence[Meter],
+        recent: RecentEnergy,
+        publish: Callable[[EnergyAttributed], None],
+        counter_workers: int = 1,
+    ) -> None:
+        self._settings, self._recent, self._publish = settings, recent, publish
+        self._generations = OpenGenerations(recent)
+        self._workers: dict[str, _Worker] = {}
+        self._counters = {
+            meter.meter_id: self._books(meter, settings.idle_watts_per_worker * counter_workers)
+            for meter in counters
+        }
+        self._processes: dict[str, MeteredLedger] = {}
+
+    def take_report(self, report: WorkerReport, now_nanoseconds: int) -> Receipt:
+        """Takes a worker's steps and settles what they complete.
+
+        Raises:
+            InvalidRequestError: an unknown model or meter, another boot, or a clock that went backwards.
+            OverloadedError: too many workers.
+
+        """
+        worker = self._workers.get(report.worker_id)
+        if worker is not None and self._was_restarted(worker, report):
+            self._drop(report.worker_id, "restarted")
+            worker = None
+        worker = worker or self._welcome(report)
+        self._check_clock(worker, report)
+        late = self._take_steps(worker, report)
+        self._read_process(worker, report)
+        worker.seen_nanoseconds, worker.reported_nanoseconds = now_nanoseconds, report.monotonic_nanoseconds
+        worker.cpu_seconds = report.cpu_seconds
+        for meter in worker.meters:
+            meter.complete_until[report.worker_id] = report.monotonic_nanoseconds
+        self._settle(worker.meters)
+        return Receipt(len(report.steps) - late, late)
+
+    def tick(self, now_nanoseconds: int) -> None:
+        """Reads the polled counters and lets go of workers that have fallen silent; call it regularly."""
+        for counter in self._counters.values():
+            counter.poll(now_nanoseconds)
+        silent_since = now_nanoseconds - self._settings.worker_timeout_seconds * _NANOSECONDS_PER_SECOND
+        for worker_id in [k for k, w in self._workers.items() if w.seen_nanoseconds < silent_since]:
+            self._drop(worker_id, "the worker has stopped reporting")
+        self._settle(self._counters.values())
+
+    def close(self) -> None:
+        """Makes everything final with what was attributed so far."""
+        for worker_id in list(self._workers):
+            self._drop(worker_id, "the service is stopping")
+        self._settle(self._counters.values())
+
+    def of_request(self, request_id: str) -> list[EnergyAttributed]:
+        """The final figures of a request's generations. Raises NotFoundError."""
+        found = self._recent.of_request(request_id)
+        if not found:
+            hint = "unknown, not final yet, or older than is kept"
+            raise NotFoundError("energy of request", request_id, hint)
+        return found
+
+    def meters(self) -> list[MeterStatus]:
+        """All meters, those of the workers that are gone too."""
+        return [books.status() for books in (*self._counters.values(), *self._processes.values())]
+
+    def _books(self, meter: Meter, idle_watts: float) -> MeteredLedger:
+        return MeteredLedger.over(meter, idle_watts, self._recent, MAX_OPEN_WINDOWS)
+
+    def _was_restarted(self, worker: _Worker, report: WorkerReport) -> bool:
+        """Another boot or model, or less CPU time than before: the old process cannot come back."""
+        is_other = (worker.boot_id, worker.model_id) != (report.boot_id, report.model_id)
+        return is_other or report.cpu_seconds < worker.cpu_seconds
+
+    def _welcome(self, report: WorkerReport) -> _Worker:
+        self._check_known(report)
+        if len(self._workers) >= MAX_WORKERS:
+            raise OverloadedError("the table of workers", _RETRY_SECONDS)
+        counters = [self._counters[device_id] for device_id in report.device_ids or self._counters]
+        process = None if counters else self._process_books(report)
+        meters = tuple(counters) if process is None else (process,)
+        worker = _Worker(report.model_id, report.boot_id, meters, process)
+        self._workers[report.worker_id] = worker
+        return worker
+
+    def _process_books(self, report: WorkerReport) -> MeteredLedger:
+        meter = CpuProcessMeter(report.worker_id, self._settings.watts_per_core)
+        known = self._processes.get(meter.meter_id)
+        if known is not None:
+            known.ledger.restart_if_behind(report.monotonic_nanoseconds)
+            return known
+        self._forget_gone()
+        books = self._books(meter, self._settings.idle_watts_per_worker)
+        self._processes[meter.meter_id] = books
+        if report.warming_up:
+            # The CPU time of a process starts at 0 with it, so this is what starting and loading took.
+            books.ledger.book_overhead(
+                round(report.cpu_seconds * self._settings.watts_per_core * MICROJOULES_PER_JOULE)
+            )
+        return books
+
+    def _forget_gone(self) -> None:
+        gone = [meter_id for meter_id, books in self._processes.items() if books.away]
+        for meter_id in gone[: max(0, len(gone) - MAX_GONE_METERS + 1)]:
+            status = self._processes.pop(meter_id).status()
+            _log.info("forgot meter %s of a worker that is gone; its balance: %s", meter_id, status.balance)
+
+    def _check_known(self, report: WorkerReport) -> None:
+        violations = []
+        if report.model_id not in self._settings.coefficients:
+            known = ", ".join(self._settings.coefficients)
+            violations.append(FieldViolation("model_id", f"is {report.model_id!r}, must be one of: {known}"))
+        for i, device_id in enumerate(report.device_ids):
+            if device_id not in self._counters:
+                here = ", ".join(self._counters) or "none; leave it empty for the worker's process CPU"
+                violations.append(
+                    FieldViolation(f"device_ids[{i}]", f"is {device_id!r}; the meters here: {here}")
+                )
+        if self._counters and report.boot_id != self._settings.boot_id:
+            violations.append(
+                FieldViolation(
+                    "boot_id",
+                    f"is {report.boot_id!r}; a shared counter needs this host's clock, of boot "
+                    f"{self._settings.boot_id!r}",
+                )
+            )
+        if violations:
+            raise InvalidRequestError(violations)
+
+    def _check_clock(self, worker: _Worker, report: WorkerReport) -> None:
+        if report.monotonic_nanoseconds < worker.reported_nanoseconds:
+            raise InvalidRequestError(
+                [
+                    FieldViolation(
+                        "monotonic_nanoseconds",
+                        f"is {report.monotonic_nanoseconds}, must not be before the worker's last report at "
+                        f"{worker.reported_nanoseconds}",
+                    )
+                ]
+            )
+
+    def _take_steps(self, worker: _Worker, report: WorkerReport) -> int:
+        """Enters the steps in the books of every meter; returns how many were late."""
+        coefficients = self._settings.coefficients[worker.model_id]
+        if report.warming_up:
+            self._take_warm_up(worker, report, coefficients)
+            return 0
+        late = 0
+        for reported in report.steps:
+            work = tuple(entry.work for entry in reported.work)
+            step = Step(reported.start_nanoseconds, reported.end_nanoseconds, work, coefficients)
+            was_late = [meter.ledger.add_step(step) for meter in worker.meters]
+            late += True in was_late
+            self._generations.see(report, reported, worker.meters)
+        if excess := self._generations.abandon_excess(MAX_OPEN_GENERATIONS):
+            _log.warning("%d generations are made final: too many are open", excess)
+        return late
+
+    def _take_warm_up(self, worker: _Worker, report: WorkerReport, coefficients: StepCoefficients) -> None:
+        """All of the time since the last report served nobody."""
+        if 0 < worker.reported_nanoseconds < report.monotonic_nanoseconds:
+            step = Step(worker.reported_nanoseconds, report.monotonic_nanoseconds, (), coefficients)
+            for meter in worker.meters:
+                meter.ledger.add_step(step)
+
+    def _read_process(self, worker: _Worker, report: WorkerReport) -> None:
+        if worker.process is None:
+            return
+        meter = worker.process.meter
+        if isinstance(meter, CpuProcessMeter):
+            meter.observe(report.monotonic_nanoseconds, report.cpu_seconds)
+        worker.process.poll(report.monotonic_nanoseconds)
+
+    def _drop(self, worker_id: str, reason: str) -> None:
+        worker = self._workers.pop(worker_id)
+        for meter in worker.meters:
+            meter.complete_until.pop(worker_id, None)
+        self._generations.abandon(worker_id)
+        self._settle(worker.meters)
+        if worker.process is not None:
+            worker.process.away = reason
+
+    def _settle(self, meters: Iterable[MeteredLedger]) -> None:
+        for meter in meters:
+            for attribution in meter.settle():
+                for generation_id, share in attribution.shares.items():
+                    self._generations.charge(generation_id, share)
+        for figure in self._generations.pop_settled():
+            self._recent.add([figure])
+            attributes = {"gen_ai.request.model": figure.model_id, "messplus.energy.method": figure.method}
+            with span("attribute energy", attributes=attributes, traceparent=figure.traceparent):
+                self._publish(figure)

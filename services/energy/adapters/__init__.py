@@ -1,0 +1,1 @@
+"""Adapters of the energy: one technology each, behind the ports."""

@@ -1,0 +1,111 @@
+"""The generations whose energy is not final yet."""
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+
+from services.core.attribution import EnergyShare
+from services.core.events import EnergyAttributed
+from services.energy.metering import MeteredLedger
+from services.energy.meters.base import MICROJOULES_PER_JOULE
+from services.energy.reports import ReportedStep, ReportedWork, WorkerReport
+
+
+@dataclass(slots=True)
+class _Open:
+    request_id: str
+    model_id: str
+    worker_id: str
+    tier: str
+    traceparent: str
+    meters: tuple[MeteredLedger, ...]
+    last_end_nanoseconds: int = 0
+    finished: bool = False
+    share: EnergyShare | None = None
+
+    def is_settled(self) -> bool:
+        """Whether every meter has closed its windows up to the last step."""
+        return self.finished and all(
+            meter.ledger.closed_until_nanoseconds >= self.last_end_nanoseconds for meter in self.meters
+        )
+
+
+class OpenGenerations:
+    """Collects shares until a generation's last step is covered by closed windows.
+
+    `final` holds the ids of generations whose figure was published; they are not opened again.
+    """
+
+    def __init__(self, final: Container[str]) -> None:
+        self._final = final
+        self._open: dict[str, _Open] = {}
+
+    def __len__(self) -> int:
+        """Generations that are not final."""
+        return len(self._open)
+
+    def see(self, report: WorkerReport, step: ReportedStep, meters: Sequence[MeteredLedger]) -> None:
+        """Notes who took part in a step."""
+        for reported in step.work:
+            if reported.work.generation_id in self._final:
+                continue
+            generation = self._open.get(reported.work.generation_id) or self._begin(report, reported, meters)
+            generation.last_end_nanoseconds = max(generation.last_end_nanoseconds, step.end_nanoseconds)
+            generation.finished = generation.finished or reported.finished
+
+    def charge(self, generation_id: str, share: EnergyShare) -> None:
+        """Adds a window's share to an open generation."""
+        if generation := self._open.get(generation_id):
+            generation.share = share if generation.share is None else generation.share + share
+
+    def abandon(self, worker_id: str) -> None:
+        """The worker is gone: what its generations have so far becomes final."""
+        for generation in self._open.values():
+            generation.finished = generation.finished or generation.worker_id == worker_id
+
+    def abandon_excess(self, limit: int) -> int:
+        """Makes the oldest of more than `limit` open generations final; returns how many."""
+        excess = [g for g, _ in zip(self._open.values(), range(len(self._open) - limit), strict=False)]
+        newly = [generation for generation in excess if not generation.finished]
+        for generation in newly:
+            generation.finished = True
+        return len(newly)
+
+    def pop_settled(self) -> Iterator[EnergyAttributed]:
+        """Removes the generations that are final and yields their figures.
+
+        One of which nothing was measured yields none: an unknown energy is not 0 J.
+        """
+        for generation_id in [key for key, generation in self._open.items() if generation.is_settled()]:
+            generation = self._open.pop(generation_id)
+            if generation.share is not None:
+                yield _figure(generation_id, generation, generation.share)
+
+    def _begin(self, report: WorkerReport, reported: ReportedWork, meters: Sequence[MeteredLedger]) -> _Open:
+        generation = _Open(
+            reported.request_id,
+            report.model_id,
+            report.worker_id,
+            report.tier,
+            reported.traceparent,
+            tuple(meters),
+        )
+        self._open[reported.work.generation_id] = generation
+        return generation
+
+
+def _figure(generation_id: str, generation: _Open, share: EnergyShare) -> EnergyAttributed:
+    meters = [metered.meter for metered in generation.meters]
+    measured = all(meter.quality == "MEASURED" for meter in meters)
+    return EnergyAttributed(
+        request_id=generation.request_id,
+        generation_id=generation_id,
+        model_id=generation.model_id,
+        energy_joules=share.total_microjoules / MICROJOULES_PER_JOULE,
+        prefill_energy_joules=share.prefill_microjoules / MICROJOULES_PER_JOULE,
+        decode_energy_joules=share.decode_microjoules / MICROJOULES_PER_JOULE,
+        shared_energy_joules=share.shared_microjoules / MICROJOULES_PER_JOULE,
+        quality="MEASURED" if measured else "MODELLED",
+        method="+".join(sorted({meter.method for meter in meters})),
+        tier=generation.tier,
+        traceparent=generation.traceparent,
+    )

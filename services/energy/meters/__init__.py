@@ -1,0 +1,1 @@
+"""Sources of energy readings, by kind and vendor, behind one Protocol."""

@@ -1,0 +1,122 @@
+"""Puts the energy service together and runs it until it is told to stop."""
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+from messplus.energy.v1 import energy_service_pb2_grpc as pb_grpc
+
+from services.common.keys import Keys
+from services.common.redis_client import connect
+from services.common.rpc import instrument
+from services.common.server import ServiceServer, cancel, forever, wait_for_stop_signal
+from services.common.zoo import Zoo
+from services.common.zoo_file import load_zoo
+from services.core.attribution import StepCoefficients
+from services.core.errors import StateUnavailableError
+from services.core.events import EnergyAttributed
+from services.energy.accounting import AccountingSettings, EnergyAccounting
+from services.energy.adapters.redis_energy_log import RedisEnergyLog
+from services.energy.meters.base import Meter
+from services.energy.meters.replay import ReplayMeter, load_trace
+from services.energy.metrics import EnergyMetrics
+from services.energy.outbox import Outbox
+from services.energy.ports import EnergyLog
+from services.energy.recent import RecentEnergy
+from services.energy.servicer import SERVICE, EnergyServicer
+from services.energy.settings import EnergyServiceSettings
+
+_BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+_log = logging.getLogger(__name__)
+
+
+class EnergyService:
+    """The running parts of the energy service over any log."""
+
+    def __init__(self, settings: EnergyServiceSettings, zoo: Zoo, log: EnergyLog) -> None:
+        self._settings, self._log = settings, log
+        self._recent = RecentEnergy(settings.energy_recent_requests)
+        self._outbox = Outbox(log, settings.energy_buffer_events)
+        self._stopping = asyncio.Event()
+        self.accounting = EnergyAccounting(
+            _accounting_settings(settings, zoo), _counters(zoo), self._recent, self._publish, len(zoo.workers)
+        )
+        self._metrics = EnergyMetrics(self.accounting.meters, lambda: self._outbox.dropped, time.monotonic_ns)
+        address = settings.energy_listen or zoo.energy.address
+        self.server = ServiceServer(address, [SERVICE], settings.drain_seconds)
+        servicer = EnergyServicer(self.accounting, time.monotonic_ns, self._stopping)
+        instrument(servicer, SERVICE)
+        pb_grpc.add_EnergyServiceServicer_to_server(servicer, self.server.tolerant)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Serves; the log may be away. Raises ConfigError when the address cannot be had."""
+        await self.server.start()
+        self._tasks = [
+            forever("appending energy events", self._outbox.flush),
+            forever("reading meters", self._tick),
+            forever("reading recent figures from the log", self._remember),
+        ]
+        await self.server.set_ready(True)
+
+    async def stop(self) -> None:
+        """Ends the streams, makes every figure final and appends what waits, for at most the drain time."""
+        self._stopping.set()
+        await self.server.drain()
+        await cancel(self._tasks)
+        self.accounting.close()
+        try:
+            async with asyncio.timeout(self._settings.drain_seconds):
+                while len(self._outbox):
+                    await self._outbox.flush()
+        except (StateUnavailableError, TimeoutError):
+            _log.error("%d energy events are lost: the log is away", len(self._outbox))
+
+    def _publish(self, figure: EnergyAttributed) -> None:
+        self._metrics.record(figure)
+        self._outbox.put(figure)
+
+    async def _tick(self) -> None:
+        self.accounting.tick(time.monotonic_ns())
+        await asyncio.sleep(self._settings.energy_poll_seconds)
+
+    async def _remember(self) -> None:
+        """Refills the recent figures from the log, once, so that a restart forgets nothing that is kept."""
+        self._recent.refill(await self._log.tail(self._settings.energy_recent_requests))
+        await asyncio.Event().wait()
+
+
+async def serve(settings: EnergyServiceSettings) -> None:
+    """Runs the service until SIGTERM or SIGINT. Raises ConfigError."""
+    zoo = load_zoo(settings.zoo_file)
+    client = connect(settings.redis_url)
+    service = EnergyService(settings, zoo, RedisEnergyLog(client, Keys(zoo.name)))
+    try:
+        await service.start()
+        await wait_for_stop_signal()
+    finally:
+        await service.stop()
+        await client.aclose()
+
+
+def _accounting_settings(settings: EnergyServiceSettings, zoo: Zoo) -> AccountingSettings:
+    return AccountingSettings(
+        watts_per_core=zoo.energy.watts_per_core,
+        idle_watts_per_worker=zoo.energy.metered_idle_watts_per_worker,
+        coefficients={m.id: StepCoefficients(**m.step_energy.model_dump()) for m in zoo.models},
+        boot_id=_boot_id(),
+        worker_timeout_seconds=settings.energy_worker_timeout_seconds,
+    )
+
+
+def _counters(zoo: Zoo) -> list[Meter]:
+    path = zoo.energy.replay_file
+    if zoo.energy.meter != "replay" or path is None:
+        return []
+    return [ReplayMeter(load_trace(path), path.name, time.monotonic_ns)]
+
+
+def _boot_id() -> str:
+    """Id of this boot of the host; empty where the system has none, and there one clock is assumed."""
+    return _BOOT_ID_FILE.read_text(encoding="ascii").strip() if _BOOT_ID_FILE.exists() else ""

@@ -1,0 +1,1 @@
+"""The feedback service: labels and the learner."""

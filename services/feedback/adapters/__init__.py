@@ -1,0 +1,1 @@
+"""Adapters of the feedback: one technology each, behind the ports."""

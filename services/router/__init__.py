@@ -1,0 +1,1 @@
+"""The router: picks a model for every request and streams its answer."""

@@ -1,0 +1,1 @@
+"""Adapters of the router: one technology each, behind the ports."""

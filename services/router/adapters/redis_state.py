@@ -1,0 +1,133 @@
+"""What else the router keeps in or reads from Redis: conversations, texts, loads, snapshots."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import redis.asyncio as aioredis
+
+from services.common.keys import Keys
+from services.common.redis_client import STATE_AWAY, or_unavailable
+from services.core.errors import InvalidSnapshotError
+from services.core.learner_state import CONTROL, HEADS
+from services.router.ports import WorkerLoad
+from services.router.requests import Generation
+
+_CONVERSATION_SECONDS = 86_400
+
+
+class RedisConversations:
+    """`Conversations`: a day after its last turn a conversation is forgotten."""
+
+    def __init__(self, client: aioredis.Redis, keys: Keys) -> None:
+        self._client, self._keys = client, keys
+
+    async def model(self, conversation_id: str) -> str | None:
+        """See `Conversations`."""
+        call = self._client.getex(self._keys.conversation(conversation_id), ex=_CONVERSATION_SECONDS)
+        found = await or_unavailable(cast(Awaitable[bytes | None], call))
+        return None if found is None else found.decode()
+
+    async def keep(self, conversation_id: str, model_id: str) -> None:
+        """See `Conversations`."""
+        key = self._keys.conversation(conversation_id)
+        call = self._client.set(key, model_id, nx=True, ex=_CONVERSATION_SECONDS)
+        await or_unavailable(cast(Awaitable[Any], call))
+
+
+class RedisTexts:
+    """`Texts`: a hash per request with prompt, labeling, number of generations and each one's answer."""
+
+    def __init__(self, client: aioredis.Redis, keys: Keys, ttl_seconds: int) -> None:
+        self._client, self._keys, self._ttl = client, keys, ttl_seconds
+
+    async def store(
+        self, request_id: str, generation_id: str, work: Generation, answer: str, generations: int
+    ) -> None:
+        """See `Texts`."""
+        fields: dict[Any, Any] = {
+            "prompt": work.prompt_text,
+            "labeling": work.labeling,
+            "generations": generations,
+            f"answer:{generation_id}": answer,
+        }
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.hset(self._keys.text(request_id), mapping=fields)
+        pipeline.expire(self._keys.text(request_id), self._ttl)
+        await or_unavailable(pipeline.execute())
+
+
+class RedisLoads:
+    """`Loads` from the keys that workers renew."""
+
+    def __init__(self, client: aioredis.Redis, keys: Keys) -> None:
+        self._client, self._keys = client, keys
+
+    async def read(self, worker_ids: Sequence[str]) -> list[WorkerLoad | None]:
+        """See `Loads`."""
+        call = self._client.mget([self._keys.load(worker_id) for worker_id in worker_ids])
+        return [_load(value) for value in await or_unavailable(cast(Awaitable[list[bytes | None]], call))]
+
+
+def _load(value: bytes | None) -> WorkerLoad | None:
+    if value is None:
+        return None
+    with suppress(ValueError, KeyError, TypeError):
+        fields = json.loads(value)
+        return WorkerLoad(int(fields["running"]), int(fields["waiting"]))
+    return None
+
+
+class RedisSnapshots:
+    """`SnapshotSource` from the learner's hash and its channel."""
+
+    def __init__(self, client: aioredis.Redis, keys: Keys) -> None:
+        self._client, self._keys = client, keys
+
+    async def version(self) -> int | None:
+        """See `SnapshotSource`."""
+        call = self._client.hget(self._keys.learner, "version")
+        found = await or_unavailable(cast(Awaitable[bytes | None], call))
+        return None if found is None else _version(found)
+
+    async def control(self) -> tuple[int, bytes]:
+        """See `SnapshotSource`. Raises InvalidSnapshotError where it is missing."""
+        version, parts = await self._read(CONTROL)
+        return version, parts[CONTROL]
+
+    async def parts(self) -> tuple[int, dict[str, bytes]]:
+        """See `SnapshotSource`. Raises InvalidSnapshotError where one is missing."""
+        return await self._read(CONTROL, HEADS)
+
+    async def _read(self, *names: str) -> tuple[int, dict[str, bytes]]:
+        call = self._client.hmget(self._keys.learner, ["version", *names])
+        version, *values = await or_unavailable(cast(Awaitable[list[bytes | None]], call))
+        found = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        if version is None or len(found) < len(names):
+            raise InvalidSnapshotError(f"the learner's hash lacks one of version, {', '.join(names)}")
+        return _version(version), found
+
+    async def wait_for_notice(self, timeout_seconds: float) -> None:
+        """See `SnapshotSource`. A lost notice costs one interval, no more."""
+        pubsub = self._client.pubsub(ignore_subscribe_messages=True)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await pubsub.subscribe(self._keys.snapshots)
+                while await pubsub.get_message(timeout=timeout_seconds) is None:
+                    pass
+        except TimeoutError:
+            return
+        except STATE_AWAY:
+            await asyncio.sleep(timeout_seconds)
+        finally:
+            with suppress(*STATE_AWAY):
+                await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+
+def _version(value: bytes) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise InvalidSnapshotError(f"version is {value!r}, expected an integer") from None

@@ -1,0 +1,84 @@
+"""Client-supplied request ids: the first call does the work, every repeat gets its result."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from services.core.errors import StateUnavailableError
+from services.router.ports import Claims
+from services.router.requests import Record
+
+_log = logging.getLogger(__name__)
+_POLL_SECONDS = (0.005, 0.2)
+
+
+class Claiming:
+    """Claims over all replicas, with the running ones of this replica at hand.
+
+    While the store is away, an id is unique within this replica only; the log still counts it once.
+
+    Args:
+        claims: the shared store.
+        wait_seconds: how long a repeat waits for the first call to finish.
+        clock: monotonic seconds.
+
+    """
+
+    def __init__(
+        self, claims: Claims, wait_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._claims, self._wait_seconds, self._clock = claims, wait_seconds, clock
+        self._running: dict[str, Record] = {}
+
+    async def claim(self, request_id: str, record: Record) -> Record | None:
+        """None if the id is ours: `record` then tells repeats how far it is. Else the first call's record."""
+        if request_id in self._running:
+            return self._running[request_id]
+        self._running[request_id] = record
+        try:
+            first = await self._claims.claim(request_id, record.kind)
+        except StateUnavailableError:
+            return None
+        except BaseException:
+            self._running.pop(request_id, None)
+            raise
+        if first is not None:
+            self._running.pop(request_id, None)
+        return first
+
+    async def decided(self, request_id: str, first: Record) -> Record:
+        """The first call's record once it has a decision or failed, or as it is when the time is over."""
+        return await self._wait(
+            request_id, first, lambda record: record.started is not None or record.complete
+        )
+
+    async def completed(self, request_id: str, first: Record) -> Record:
+        """The first call's record once nothing more happens to it, or as it is when the time is over."""
+        return await self._wait(request_id, first, lambda record: record.complete)
+
+    async def _wait(self, request_id: str, first: Record, enough: Callable[[Record], bool]) -> Record:
+        deadline, (pause, longest) = self._clock() + self._wait_seconds, _POLL_SECONDS
+        record: Record | None = first
+        while record is not None and not enough(record) and self._clock() < deadline:
+            await asyncio.sleep(pause)
+            pause = min(longest, 2 * pause)
+            record = self._running.get(request_id) or await self._claims.read(request_id)
+        return record or first
+
+    async def finish(self, request_id: str, record: Record) -> None:
+        """Keeps the result for repeats. Without the store, later repeats find nothing."""
+        try:
+            await self._claims.record(request_id, record)
+        except StateUnavailableError as error:
+            _log.warning("the result of a claimed request is not kept: %s", error)
+        finally:
+            self._running.pop(request_id, None)
+
+    async def release(self, request_id: str) -> None:
+        """Frees an id: nothing was decided under it."""
+        self._running.pop(request_id, None)
+        try:
+            await self._claims.release(request_id)
+        except StateUnavailableError as error:
+            _log.warning("a claim stays until it expires: %s", error)

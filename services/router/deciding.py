@@ -1,0 +1,130 @@
+"""Decides and records: the part that Decide and Generate share."""
+
+import asyncio
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from services.common.event_codec import encode_decision
+from services.common.telemetry import current_traceparent, span
+from services.core.errors import StateUnavailableError
+from services.router.choosing import Choice, Chooser
+from services.router.class_states import ClassStates
+from services.router.commits import Commits
+from services.router.instruments import Instruments
+from services.router.ports import Conversations, EventLog, LogEntry, SnapshotSource
+from services.router.requests import RouteRequest, Started
+from services.router.snapshots import Snapshots
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A recorded decision, and how it looks to the client."""
+
+    choice: Choice
+    started: Started
+
+
+class Deciding:
+    """Decides on the last known state and records beside ("eventual" consistency).
+
+    Args:
+        chooser: decides.
+        commits: records.
+        conversations: which model a conversation keeps.
+        instruments: metrics.
+
+    """
+
+    def __init__(
+        self, chooser: Chooser, commits: Commits, conversations: Conversations, instruments: Instruments
+    ) -> None:
+        self._chooser, self._commits = chooser, commits
+        self._conversations, self._instruments = conversations, instruments
+
+    async def decide(self, request: RouteRequest) -> Decided:
+        """Routes a request. Raises NoEligibleModelError, OverloadedError."""
+        self._commits.require_room()
+        if not (request.sla_class.sticky_conversations and request.conversation_id):
+            return await self._settle(request, None)
+        decided = await self._settle(request, await self._kept_model(request.conversation_id))
+        await self._keep(request.conversation_id, decided.started.model_id)
+        return decided
+
+    async def _settle(self, request: RouteRequest, kept_model: str | None) -> Decided:
+        traceparent = current_traceparent()
+        with span("messplus.decide") if traceparent else nullcontext():
+            choice = self._choose(request, traceparent, kept_model)
+            self._commits.submit(_entry(request, choice))
+        return Decided(choice, choice.started(self._commits.degraded))
+
+    def _choose(self, request: RouteRequest, traceparent: str, kept_model: str | None) -> Choice:
+        choice = self._chooser.choose(request, traceparent, kept_model)
+        self._instruments.decided(choice.event.model_id, choice.event.sla_class, choice.event.explored)
+        return choice
+
+    async def _kept_model(self, conversation_id: str) -> str | None:
+        try:
+            return await self._conversations.model(conversation_id)
+        except StateUnavailableError:
+            return None
+
+    async def _keep(self, conversation_id: str, model_id: str) -> None:
+        try:
+            await self._conversations.keep(conversation_id, model_id)
+        except StateUnavailableError:
+            # Degraded: the next turn of the conversation is routed anew.
+            return
+
+
+class StrictDeciding(Deciding):
+    """Reads the newest state before deciding and records before dispatch, one request after the other.
+
+    Another replica that decides between the read and the record makes this one decide again, so every
+    decision is made on exactly the step, debt and snapshot before it. While the log is away it goes on as
+    `Deciding` does, and says so.
+    """
+
+    def __init__(
+        self,
+        chooser: Chooser,
+        commits: Commits,
+        conversations: Conversations,
+        instruments: Instruments,
+        log: EventLog,
+        classes: ClassStates,
+        snapshots: Snapshots,
+        source: SnapshotSource,
+    ) -> None:
+        super().__init__(chooser, commits, conversations, instruments)
+        self._log, self._classes, self._snapshots, self._source = log, classes, snapshots, source
+        self._one_at_a_time = asyncio.Lock()
+
+    async def _settle(self, request: RouteRequest, kept_model: str | None) -> Decided:
+        async with self._one_at_a_time:
+            with span("messplus.decide"):
+                return await self._settle_exactly(request, kept_model)
+
+    async def _settle_exactly(self, request: RouteRequest, kept_model: str | None) -> Decided:
+        while True:
+            try:
+                await self._read_state(request.sla_class.name)
+            except StateUnavailableError:
+                return await super()._settle(request, kept_model)
+            choice = self._choose(request, current_traceparent(), kept_model)
+            try:
+                committed = await self._commits.submit_at(_entry(request, choice), choice.event.step_seen - 1)
+            except StateUnavailableError:
+                return Decided(choice, choice.started(degraded=True))
+            if committed is not None:
+                return Decided(choice, choice.started(degraded=False, step=committed.step))
+
+    async def _read_state(self, sla_class: str) -> None:
+        await self._commits.flushed()
+        self._classes.seen(sla_class, await self._log.class_state(sla_class))
+        await self._snapshots.refresh(self._source)
+
+
+def _entry(request: RouteRequest, choice: Choice) -> LogEntry:
+    kind = "decision_once" if request.supplied else "decision"
+    event = choice.event
+    return LogEntry(kind, event.sla_class, event.request_id, choice.debt_change, encode_decision(event))

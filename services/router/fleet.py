@@ -1,0 +1,182 @@
+"""The workers as this router knows them, and which models may serve a request."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from services.common.zoo import Zoo
+from services.core.policies.base import BoolArray
+from services.router.ports import Loads, Worker, WorkerLoad, WorkerStatus
+from services.router.requests import RouteRequest
+
+_log = logging.getLogger(__name__)
+_IDLE = WorkerLoad(0, 0)
+_BYTES_PER_TOKEN = 4
+"""A guess on the low side for prompts, so that only hopeless models are ruled out; workers count exactly."""
+_FIRST_TOKEN_MEMORY_SECONDS = 30.0
+_FIRST_TOKEN_WEIGHT = 0.2
+
+
+@dataclass(slots=True)
+class WorkerState:
+    """One worker.
+
+    Attributes:
+        model_index: of the model that it serves, in the zoo's order.
+        address: where it is.
+        worker: the way to it.
+        status: what it said last.
+        load: running and waiting requests as it said last.
+        in_flight: generations of this router that it runs now.
+
+    """
+
+    model_index: int
+    address: str
+    worker: Worker
+    status: WorkerStatus = field(default_factory=lambda: WorkerStatus(False, "not reached yet"))
+    load: WorkerLoad = _IDLE
+    in_flight: int = 0
+
+
+@dataclass(slots=True)
+class _FirstToken:
+    seconds: float = 0.0
+    seen_at: float = -math.inf
+
+
+class Fleet:
+    """All workers of a zoo.
+
+    Args:
+        zoo: models and their limits.
+        workers: parallel to the zoo's workers.
+        clock: monotonic seconds.
+
+    """
+
+    def __init__(
+        self, zoo: Zoo, workers: Sequence[Worker], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        index = {model_id: i for i, model_id in enumerate(zoo.model_ids)}
+        self._models, self._clock = zoo.models, clock
+        self.workers = [
+            WorkerState(index[settings.model], settings.address, worker)
+            for settings, worker in zip(zoo.workers, workers, strict=True)
+        ]
+        self._first_tokens = [_FirstToken() for _ in zoo.models]
+        self._windows = [model.context_window_tokens for model in zoo.models]
+        self._ready: BoolArray = np.zeros(len(zoo.models), dtype=bool)
+        self._smallest_window = 0
+
+    def update(self, state: WorkerState, status: WorkerStatus) -> None:
+        """A worker said how it is."""
+        if status.ready != state.status.ready:
+            _log.info(
+                "worker %s is %s %s", state.address, "ready" if status.ready else "not ready:", status.detail
+            )
+        state.status = status
+        self._refresh()
+
+    def _refresh(self) -> None:
+        ready = np.zeros(len(self._models), dtype=bool)
+        for state in self.workers:
+            if state.status.ready:
+                ready[state.model_index] = True
+                self._windows[state.model_index] = state.status.context_window_tokens
+        self._ready = ready
+        self._smallest_window = min((w for w, r in zip(self._windows, ready, strict=True) if r), default=0)
+
+    def eligible(self, request: RouteRequest) -> BoolArray:
+        """Which models may serve the request, shape (M,), in the zoo's order."""
+        tokens = request.prompt_bytes // _BYTES_PER_TOKEN + request.max_tokens
+        if tokens <= self._smallest_window and request.max_time_to_first_token_seconds is None:
+            return self._ready
+        return np.array([self._obstacle(i, request) is None for i in range(len(self._models))])
+
+    def obstacles(self, request: RouteRequest) -> dict[str, str]:
+        """Model id -> why it may not serve the request, for those that may not."""
+        found = {model.id: self._obstacle(i, request) for i, model in enumerate(self._models)}
+        return {model_id: why for model_id, why in found.items() if why is not None}
+
+    def _obstacle(self, index: int, request: RouteRequest) -> str | None:
+        if not self._ready[index]:
+            return self.detail(index)
+        tokens = request.prompt_bytes // _BYTES_PER_TOKEN + request.max_tokens
+        if tokens > self._windows[index]:
+            return f"about {tokens} tokens with max_tokens do not fit its window of {self._windows[index]}"
+        limit, expected = request.max_time_to_first_token_seconds, self.first_token_seconds(index)
+        if limit is not None and expected is not None and expected > limit:
+            return f"its first token takes about {expected:.3g} s, asked for at most {limit:g} s"
+        return None
+
+    def ready(self, index: int) -> bool:
+        """Whether a worker serves this model now."""
+        return bool(self._ready[index])
+
+    def detail(self, index: int) -> str:
+        """Why no worker serves this model."""
+        details = [s.status.detail for s in self.workers if s.model_index == index and not s.status.ready]
+        return "; ".join(details) if details else "the zoo has no worker for it"
+
+    def window_tokens(self, index: int) -> int:
+        """Tokens that one request to this model may have."""
+        return self._windows[index]
+
+    def load(self, index: int) -> WorkerLoad:
+        """Running and waiting requests of a model's workers."""
+        loads = [s.load for s in self.workers if s.model_index == index]
+        return WorkerLoad(sum(load.running for load in loads), sum(load.waiting for load in loads))
+
+    def pick(self, index: int, tried: Collection[str] = ()) -> WorkerState | None:
+        """The least loaded ready worker of a model that was not tried yet."""
+        candidates = [
+            s for s in self.workers if s.model_index == index and s.status.ready and s.address not in tried
+        ]
+        return min(candidates, key=_busyness, default=None)
+
+    def saw_first_token(self, index: int, seconds: float) -> None:
+        """A generation of this model had its first token after this time."""
+        known, now = self._first_tokens[index], self._clock()
+        fresh = now - known.seen_at < _FIRST_TOKEN_MEMORY_SECONDS
+        known.seconds = known.seconds + _FIRST_TOKEN_WEIGHT * (seconds - known.seconds) if fresh else seconds
+        known.seen_at = now
+
+    def first_token_seconds(self, index: int) -> float | None:
+        """Moving mean of a model's time to first token; None if it had none lately.
+
+        It is forgotten after a while, so that a model that was slow gets another chance.
+        """
+        known = self._first_tokens[index]
+        if self._clock() - known.seen_at > _FIRST_TOKEN_MEMORY_SECONDS:
+            return None
+        return known.seconds
+
+
+def _busyness(state: WorkerState) -> tuple[float, int]:
+    slots = max(1, state.status.max_batch_size)
+    return (max(state.in_flight, state.load.running + state.load.waiting) / slots, state.in_flight)
+
+
+async def watch_worker(fleet: Fleet, state: WorkerState) -> None:
+    """Follows one worker until its connection breaks, then says that it is away."""
+    try:
+        async for status in state.worker.statuses():
+            fleet.update(state, status)
+    finally:
+        if state.status.ready:
+            fleet.update(state, WorkerStatus(False, f"no connection to {state.address}"))
+
+
+async def poll_loads(fleet: Fleet, loads: Loads, interval_seconds: float) -> None:
+    """Reads once what the workers say of their load, then pauses."""
+    known = [state for state in fleet.workers if state.status.worker_id]
+    if known:
+        for state, load in zip(known, await loads.read([s.status.worker_id for s in known]), strict=True):
+            state.load = load or _IDLE
+    await asyncio.sleep(interval_seconds)

@@ -1,0 +1,70 @@
+"""Metrics of the router. No request ids: they would make every point a series of its own."""
+
+from services.common.telemetry import meter
+
+
+class Instruments:
+    """Counters and gauges; they cost next to nothing while nobody collects them."""
+
+    def __init__(self) -> None:
+        create = meter()
+        self._requests = create.create_counter(
+            "messplus.router.requests", "{request}", "Decisions by model, SLA class and kind"
+        )
+        self._generations = create.create_counter(
+            "messplus.router.generations", "{generation}", "Generations by model, role and finish reason"
+        )
+        self._latency = create.create_histogram(
+            "messplus.router.generation.duration", "s", "Dispatch to end of served generations"
+        )
+        self._first_token = create.create_histogram(
+            "messplus.router.time_to_first_token", "s", "Dispatch to first token of served generations"
+        )
+        self._batch = create.create_histogram(
+            "messplus.router.commit.batch_size", "{event}", "Events per batch appended to the log"
+        )
+        self._degraded = create.create_gauge(
+            "messplus.router.degraded", "1", "1 while the log is out of reach"
+        )
+        self._bad_snapshots = create.create_counter(
+            "messplus.router.snapshots.refused", "{snapshot}", "Snapshots that failed their checks"
+        )
+        self._snapshot_ok = create.create_gauge(
+            "messplus.router.snapshot.valid", "1", "0 while the newest snapshot is refused"
+        )
+
+    def decided(self, model_id: str, sla_class: str, explored: bool) -> None:
+        """A request was routed."""
+        self._requests.add(
+            1, {"messplus.model": model_id, "messplus.sla_class": sla_class, "explored": explored}
+        )
+
+    def generated(
+        self,
+        model_id: str,
+        role: str,
+        finish_reason: str,
+        latency_seconds: float,
+        first_seconds: float | None,
+    ) -> None:
+        """A generation ended."""
+        attributes = {"messplus.model": model_id, "role": role, "finish_reason": finish_reason}
+        self._generations.add(1, attributes)
+        if role == "served":
+            self._latency.record(latency_seconds, {"messplus.model": model_id})
+            if first_seconds is not None:
+                self._first_token.record(first_seconds, {"messplus.model": model_id})
+
+    def committed(self, entries: int) -> None:
+        """A batch is in the log."""
+        self._batch.record(entries)
+
+    def degraded(self, is_degraded: bool) -> None:
+        """The log went out of reach or came back."""
+        self._degraded.set(int(is_degraded))
+
+    def snapshot_checked(self, valid: bool) -> None:
+        """A snapshot was taken or refused."""
+        self._snapshot_ok.set(int(valid))
+        if not valid:
+            self._bad_snapshots.add(1)

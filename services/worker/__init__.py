@@ -1,0 +1,1 @@
+"""The worker: one engine serving one model."""

@@ -1,0 +1,1 @@
+"""Adapters of the worker: one technology each, behind the ports."""

@@ -1,0 +1,101 @@
+"""What a worker tells others while it runs: steps to the energy service, load to the routers.
+
+Neither ever slows a generation: the steps wait in a bounded place, the load is simply shown again.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from services.core.errors import StateUnavailableError
+from services.worker.ports import Load, LoadBoard, StepSink
+from services.worker.steps import StepRecorder, StepReport
+
+REPORT_SECONDS = 0.1
+IDLE_REPORT_SECONDS = 1.0
+LOAD_SECONDS = 0.5
+_log = logging.getLogger(__name__)
+
+
+class OutageLog:
+    """Logs the begin and the end of an outage, and nothing in between."""
+
+    def __init__(self, what: str, consequence: str) -> None:
+        self._what, self._consequence, self._away = what, consequence, False
+
+    def note(self, available: bool) -> None:
+        """Says how the last attempt went."""
+        if not available and not self._away:
+            _log.warning("%s is away; %s", self._what, self._consequence)
+        if available and self._away:
+            _log.info("%s is back", self._what)
+        self._away = not available
+
+
+class StepReporter:
+    """Sends step reports: about every 0.1 s while there is work, else every second."""
+
+    def __init__(self, recorder: StepRecorder, sink: StepSink) -> None:
+        self._recorder, self._sink = recorder, sink
+        self._pending: deque[StepReport] = deque()
+        self._stopping = asyncio.Event()
+        self._warming_up = True
+        self._outage = OutageLog("the energy service", "steps are kept and sent later")
+
+    def warmed_up(self) -> None:
+        """Everything up to now was loading and warming up."""
+        self._pending.append(self._recorder.take(warming_up=True))
+        self._warming_up = False
+
+    async def run(self) -> None:
+        """Reports until `stop`, then sends what is left and ends the stream."""
+        loop = asyncio.get_running_loop()
+        last = -IDLE_REPORT_SECONDS
+        while not self._stopping.is_set():
+            idle = not self._recorder.active and loop.time() - last >= IDLE_REPORT_SECONDS
+            if self._pending or self._recorder.has_steps or idle:
+                last = loop.time()
+                await self._send()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), REPORT_SECONDS)
+        while await self._send() and (self._pending or self._recorder.has_steps):
+            pass
+        await self._sink.close()
+
+    def stop(self) -> None:
+        """Lets `run` end."""
+        self._stopping.set()
+
+    async def _send(self) -> bool:
+        """Sends the oldest report; one that was not taken is sent again, before any other."""
+        if not self._pending:
+            self._pending.append(self._recorder.take(self._warming_up))
+        taken = await self._sink.offer(self._pending[0])
+        if taken:
+            self._pending.popleft()
+        self._outage.note(taken)
+        return taken
+
+
+class LoadReporter:
+    """Shows the worker's load to the routers every half second."""
+
+    def __init__(self, board: LoadBoard, load: Callable[[], Load]) -> None:
+        self._board, self._load = board, load
+        self._outage = OutageLog("Redis", "routers do not see this worker's load; it goes on serving")
+
+    async def run(self) -> None:
+        """Publishes until cancelled."""
+        while True:
+            await self._attempt()
+            await asyncio.sleep(LOAD_SECONDS)
+
+    async def _attempt(self) -> None:
+        try:
+            await self._board.publish(self._load())
+        except StateUnavailableError:
+            self._outage.note(False)
+        else:
+            self._outage.note(True)
