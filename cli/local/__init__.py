@@ -1,0 +1,1 @@
+"""The whole system as processes of one machine, under a supervisor."""

@@ -1,0 +1,38 @@
+"""The `messplus` command."""
+
+from typing import Annotated
+
+import typer
+
+from cli.commands import models
+from cli.commands.demo import demo
+from cli.commands.status import status
+from cli.commands.up import up
+from cli.failure import ReportingGroup
+
+app = typer.Typer(
+    cls=ReportingGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def messplus(
+    debug: Annotated[
+        bool, typer.Option("--debug", hidden=True, help="Show the traceback of a failure.")
+    ] = False,
+) -> None:
+    """Serve language models for the least energy at a promised quality.
+
+    Start with [bold]messplus demo[/bold] (about ten minutes), or run the system with [bold]messplus up[/bold]
+    and look at it with [bold]messplus status --watch[/bold].
+    """
+
+
+app.command()(up)
+app.command()(demo)
+app.command()(status)
+app.add_typer(models.app, name="models")

@@ -1,0 +1,1 @@
+"""What `messplus status` shows: fetched from the services, laid out as tables."""
