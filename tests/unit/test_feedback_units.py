@@ -1,0 +1,113 @@
+"""Parts of the feedback service that need no server: the way into the log, and the links of a fold."""
+
+import asyncio
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from services.common.event_codec import encode_event
+from services.common.keys import Keys
+from services.core.errors import OverloadedError, StateUnavailableError
+from services.core.events import Label
+from services.feedback.adapters import redis_label_log
+from services.feedback.adapters.redis_label_log import RedisLabelLog
+from services.feedback.learner_term import _link
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Stream:
+    """A client whose pipelines append to lists, one per round trip."""
+
+    def __init__(self) -> None:
+        self.trips: list[list[bytes]] = []
+        self.failure: Exception | None = None
+        self.refusals: dict[int, ResponseError] = {}
+
+    def pipeline(self, transaction: bool) -> "Trip":
+        return Trip(self)
+
+
+class Trip:
+    def __init__(self, stream: Stream) -> None:
+        self._stream, self._data = stream, []
+
+    def execute_command(self, *command) -> None:
+        self._data.append(command[-1])
+
+    async def execute(self, raise_on_error: bool) -> list:
+        await asyncio.sleep(0)
+        if self._stream.failure:
+            raise self._stream.failure
+        before = sum(map(len, self._stream.trips))
+        self._stream.trips.append(self._data)
+        return [self._stream.refusals.get(before + i, b"%d-0" % (before + i)) for i in range(len(self._data))]
+
+
+def label(number: int) -> Label:
+    return Label(f"r{number}", "", 1.0, "client")
+
+
+async def test_labels_of_one_tick_share_a_round_trip_and_keep_their_order():
+    stream = Stream()
+    log = RedisLabelLog(stream, Keys("z"))
+    positions = await asyncio.gather(*(log.append(label(i)) for i in range(100)))
+    assert positions == [f"{i}-0" for i in range(100)]
+    assert stream.trips == [[encode_event(label(i))[1] for i in range(100)]]
+
+
+async def test_labels_that_come_while_one_is_on_its_way_leave_together():
+    stream = Stream()
+    log = RedisLabelLog(stream, Keys("z"))
+    first = log.append(label(0))
+    await asyncio.sleep(0)
+    later = [log.append(label(i)) for i in (1, 2)]
+    assert await asyncio.gather(first, *later) == ["0-0", "1-0", "2-0"]
+    assert [len(trip) for trip in stream.trips] == [1, 2]
+
+
+async def test_an_outage_is_told_to_all_and_the_next_label_tries_anew():
+    stream = Stream()
+    log = RedisLabelLog(stream, Keys("z"))
+    stream.failure = RedisConnectionError("gone")
+    results = await asyncio.gather(*(log.append(label(i)) for i in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [StateUnavailableError] * 3
+    stream.failure = None
+    assert await log.append(label(3)) == "0-0"
+
+
+async def test_one_refused_label_does_not_harm_the_others():
+    stream = Stream()
+    stream.refusals[1] = ResponseError("OOM command not allowed")
+    log = RedisLabelLog(stream, Keys("z"))
+    results = await asyncio.gather(*(log.append(label(i)) for i in range(3)), return_exceptions=True)
+    assert (results[0], results[2]) == ("0-0", "2-0")
+    assert isinstance(results[1], StateUnavailableError)
+    assert "OOM" in str(results[1])
+
+
+async def test_a_caller_that_left_does_not_harm_the_others():
+    log = RedisLabelLog(Stream(), Keys("z"))
+    left, stays = log.append(label(0)), log.append(label(1))
+    left.cancel()
+    assert await stays == "1-0"
+
+
+async def test_the_queue_is_bounded(monkeypatch):
+    monkeypatch.setattr(redis_label_log, "MAX_WAITING_LABELS", 2)
+    log = RedisLabelLog(Stream(), Keys("z"))
+    waiting = [log.append(label(i)) for i in range(2)]
+    with pytest.raises(OverloadedError):
+        log.append(label(2))
+    assert await asyncio.gather(*waiting) == ["0-0", "1-0"]
+
+
+def test_a_fold_links_to_the_requests_it_learned_from():
+    provider = TracerProvider()
+    span = provider.get_tracer("test").start_span("fold")
+    _link(span, {"", "garbage", TRACEPARENT})
+    [link] = span.links
+    assert format(link.context.span_id, "016x") == "b7ad6b7169203331"
+    provider.shutdown()
