@@ -104,7 +104,7 @@ end
 
 -- Appends events of one type to the log. KEYS: events. ARGV: type, then serialised events.
 -- Returns their positions. An error leaves the events before it in the log: appending again must be harmless.
-local function append(keys, args)
+local function append_all(keys, args)
   local positions = {}
   for i = 2, #args do
     positions[i - 1] = redis.call('XADD', keys[1], '*', 'type', args[1], 'data', args[i])
@@ -112,7 +112,7 @@ local function append(keys, args)
   return positions
 end
 
-redis.register_function('messplus_append', append)
+redis.register_function('messplus_append', append_all)
 redis.register_function('messplus_commit', commit)
 redis.register_function('messplus_acquire', acquire)
 redis.register_function('messplus_release', release)

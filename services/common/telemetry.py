@@ -16,10 +16,12 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 INSTRUMENTATION = "messplus"
 _PROPAGATOR = TraceContextTextMapPropagator()
+_tracing = False
 
 
 def start_telemetry(service: str, instance_id: str, otlp_endpoint: str) -> Callable[[], None]:
     """Sends traces and metrics to an OTLP endpoint, if one is given. Returns what flushes them at the end."""
+    global _tracing
     if not otlp_endpoint:
         return lambda: None
     from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
@@ -37,6 +39,7 @@ def start_telemetry(service: str, instance_id: str, otlp_endpoint: str) -> Calla
         BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint, insecure=insecure))
     )
     trace.set_tracer_provider(tracers)
+    _tracing = True
     reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=otlp_endpoint, insecure=insecure))
     meters = MeterProvider(resource=resource, metric_readers=[reader])
     metrics.set_meter_provider(meters)
@@ -54,8 +57,8 @@ def meter() -> metrics.Meter:
 
 
 def is_tracing() -> bool:
-    """Whether spans go anywhere: without a provider there is nothing to record or to pass on."""
-    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    """Whether spans go anywhere: without an endpoint there is nothing to record or to pass on."""
+    return _tracing
 
 
 @contextmanager
@@ -93,7 +96,7 @@ def parse_traceparent(traceparent: str) -> otel_context.Context:
 
 def current_traceparent() -> str:
     """W3C trace context of the current span, empty where nothing is traced."""
-    if not trace.get_current_span().get_span_context().is_valid:
+    if not _tracing or not trace.get_current_span().get_span_context().is_valid:
         return ""
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError
 
 from services.common.event_codec import encode_event
 from services.common.keys import Keys
@@ -19,31 +19,21 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Stream:
-    """A client whose pipelines append to lists, one per round trip."""
+    """A client that appends to lists, one per round trip."""
 
     def __init__(self) -> None:
         self.trips: list[list[bytes]] = []
         self.failure: Exception | None = None
-        self.refusals: dict[int, ResponseError] = {}
 
-    def pipeline(self, transaction: bool) -> "Trip":
-        return Trip(self)
-
-
-class Trip:
-    def __init__(self, stream: Stream) -> None:
-        self._stream, self._data = stream, []
-
-    def execute_command(self, *command) -> None:
-        self._data.append(command[-1])
-
-    async def execute(self, raise_on_error: bool) -> list:
+    async def fcall(self, name: str, key_count: int, *arguments) -> list[bytes]:
         await asyncio.sleep(0)
-        if self._stream.failure:
-            raise self._stream.failure
-        before = sum(map(len, self._stream.trips))
-        self._stream.trips.append(self._data)
-        return [self._stream.refusals.get(before + i, b"%d-0" % (before + i)) for i in range(len(self._data))]
+        if self.failure:
+            raise self.failure
+        before = sum(map(len, self.trips))
+        key, kind, *data = arguments
+        assert (name, key_count, key, kind) == ("messplus_append", 1, Keys("z").events, "label")
+        self.trips.append(data)
+        return [b"%d-0" % (before + i) for i in range(len(data))]
 
 
 def label(number: int) -> Label:
@@ -78,14 +68,12 @@ async def test_an_outage_is_told_to_all_and_the_next_label_tries_anew():
     assert await log.append(label(3)) == "0-0"
 
 
-async def test_one_refused_label_does_not_harm_the_others():
+async def test_a_server_that_takes_no_writes_is_unavailable_without_the_label_in_its_message():
     stream = Stream()
-    stream.refusals[1] = ResponseError("OOM command not allowed")
-    log = RedisLabelLog(stream, Keys("z"))
-    results = await asyncio.gather(*(log.append(label(i)) for i in range(3)), return_exceptions=True)
-    assert (results[0], results[2]) == ("0-0", "2-0")
-    assert isinstance(results[1], StateUnavailableError)
-    assert "OOM" in str(results[1])
+    stream.failure = OutOfMemoryError("command not allowed, args beginning with: r0")
+    with pytest.raises(StateUnavailableError, match="out of memory") as raised:
+        await RedisLabelLog(stream, Keys("z")).append(label(0))
+    assert "r0" not in str(raised.value)
 
 
 async def test_a_caller_that_left_does_not_harm_the_others():

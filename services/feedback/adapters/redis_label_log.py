@@ -5,21 +5,18 @@ makes batches as large as the load asks for.
 """
 
 import asyncio
-import logging
 
 import redis.asyncio as aioredis
-from redis.exceptions import ResponseError
 
 from services.common.event_codec import encode_event
 from services.common.keys import Keys
 from services.common.redis_client import call_function, or_unavailable
-from services.core.errors import OverloadedError, StateUnavailableError
+from services.core.errors import OverloadedError
 from services.core.events import Label
 
 MAX_WAITING_LABELS = 20_000
 MAX_BATCH_LABELS = 512
 _RETRY_SECONDS = 1.0
-_log = logging.getLogger(__name__)
 
 Waiting = tuple[bytes, "asyncio.Future[str]"]
 
@@ -61,16 +58,8 @@ class RedisLabelLog:
             # Whatever went wrong is for those who wait to hear, not for this background task.
             for _, done in batch:
                 if not done.done():
-                    done.set_exception(_as_error(error))
+                    done.set_exception(error)
             return
         for (_, done), position in zip(batch, positions, strict=True):
             if not done.done():
                 done.set_result(position.decode())
-
-
-def _as_error(reply: Exception) -> Exception:
-    if not isinstance(reply, ResponseError):
-        return reply
-    # Out of memory, read-only replica, disk full: the server is there but takes no writes.
-    _log.error("the event log refused a label: %s", reply)
-    return StateUnavailableError(f"the event log takes no writes: {str(reply).split(' ', 1)[0]}")
