@@ -40,8 +40,8 @@ _OPTION_MARKS = ("A)", "A.", "A:")
 _FIRST_OPTION = re.compile(r"(?:^|\s)\(?A[).:]\s")
 _SECOND_OPTION = re.compile(r"\s\(?B[).:]\s")
 
-_CENTRES = np.array([5.5, 4.0, 4.3, 0.05, 0.02, 0.08, 0.01, 5.0, 0.0, 0.0])
-_SCALES = np.array([1.2, 1.2, 1.2, 0.06, 0.02, 0.05, 0.03, 6.0, 1.0, 1.0])
+_CENTRES = (5.5, 4.0, 4.3, 0.05, 0.02, 0.08, 0.01, 5.0, 0.0, 0.0)
+_SCALES = (1.2, 1.2, 1.2, 0.06, 0.02, 0.05, 0.03, 6.0, 1.0, 1.0)
 
 
 def text_features(text: str, token_count: int) -> FloatArray:
@@ -70,8 +70,9 @@ def text_features(text: str, token_count: int) -> FloatArray:
         1.0 if _has_any(_CODE_MARKS, text) else 0.0,
         1.0 if _has_options(text) else 0.0,
     )
-    scaled: FloatArray = (np.array(raw) - _CENTRES) / _SCALES
-    return np.minimum(np.maximum(scaled, -_CLIP), _CLIP)
+    # Ten numbers: plain floats are done before an array operation has begun.
+    scaled = [(x - centre) / scale for x, centre, scale in zip(raw, _CENTRES, _SCALES, strict=True)]
+    return np.array([-_CLIP if x < -_CLIP else min(x, _CLIP) for x in scaled])
 
 
 def _has_any(marks: tuple[str, ...], text: str) -> bool:
