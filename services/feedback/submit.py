@@ -159,7 +159,7 @@ class SubmitFeedback:
 
 def _no_text(request_id: str) -> NotFoundError:
     hint = (
-        "a reference needs the stored answer: set `labeling` on Generate, send the reference before "
-        "text_ttl_seconds and labelers are through, or send `satisfied` or `satisfaction`"
+        "a reference needs the stored answer: set `labeling` on Generate (it may be empty), send the "
+        "reference before text_ttl_seconds and labelers are through, or send `satisfied` or `satisfaction`"
     )
     return NotFoundError("text", request_id, hint)

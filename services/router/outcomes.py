@@ -64,7 +64,7 @@ class Outcomes:
         self, progress: Progress, work: Generation, role: Role, reason: str, ended_at: float, generations: int
     ) -> None:
         """A generation ended for this reason ("stop", "length", "cancelled", "error")."""
-        wants_label = bool(work.labeling) and role is not Role.FAILED
+        wants_label = work.labeling is not None and role is not Role.FAILED
         latency = ended_at - progress.began_at
         outcome = _outcome(progress, role, reason, latency, wants_label)
         self._instruments.generated(

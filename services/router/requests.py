@@ -42,14 +42,15 @@ class Generation:
     Attributes:
         prompt: serialised `messplus.common.v1.Prompt`.
         sampling: serialised `messplus.common.v1.SamplingParameters`.
-        labeling: serialised `messplus.router.v1.LabelingOptions`; empty: nobody judges the answer.
+        labeling: serialised `messplus.router.v1.LabelingOptions`, empty where the client brings a reference
+            later; None: nobody judges the answer.
         prompt_text: the prompt for who judges the answer; empty where nobody does.
 
     """
 
     prompt: bytes
     sampling: bytes
-    labeling: bytes = b""
+    labeling: bytes | None = None
     prompt_text: str = ""
 
 

@@ -89,7 +89,7 @@ class Running:
                         state.model_index, progress.first_token_at - progress.began_at
                     )
                 progress.tokens += tokens
-                if work.labeling:
+                if work.labeling is not None:
                     progress.answer.append(text)
                 yield text
         if progress.end is None or progress.end.finish_reason in ("error", "cancelled"):

@@ -60,14 +60,19 @@ class Validation:
             found += _labeling_violations(request.labeling, self._has_judge)
         max_tokens = sampling.max_tokens if sampling.HasField("max_tokens") else DEFAULT_MAX_TOKENS
         route = self._route(request.request_id, request.prompt, request.routing, max_tokens, found)
-        labeling = request.labeling.SerializeToString()
-        if not labeling and route.sla_class.labeler == "judge":
-            labeling = _JUDGE
-        prompt_text = _whole_text(request.prompt) if labeling else ""
+        labeling = self._labeling(request, route.sla_class)
+        prompt_text = "" if labeling is None else _whole_text(request.prompt)
         work = Generation(
             request.prompt.SerializeToString(), sampling.SerializeToString(), labeling, prompt_text
         )
         return route, work
+
+    def _labeling(
+        self, request: router_service_pb2.GenerateRequest, sla_class: SlaClassSettings
+    ) -> bytes | None:
+        if request.HasField("labeling"):
+            return request.labeling.SerializeToString()
+        return _JUDGE if sla_class.labeler == "judge" else None
 
     def outcome(self, request: router_service_pb2.ReportOutcomeRequest) -> None:
         """A `ReportOutcome`."""
@@ -245,8 +250,6 @@ def _labeling_violations(
         case "judge":
             if not has_judge:
                 yield _wrong("labeling.judge", "set", "only in a zoo with a judge section")
-        case _:
-            yield _wrong("labeling", "empty", "one of reference, verifier, judge")
 
 
 def _verifier_violations(verifier: router_service_pb2.Verifier) -> Iterator[FieldViolation]:

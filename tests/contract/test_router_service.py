@@ -261,6 +261,20 @@ async def test_exploration_runs_every_model_and_keeps_texts_for_the_labeler(
         assert stored[b"generations"] == b"2"
 
 
+async def test_an_empty_labeling_keeps_the_texts_for_a_reference_that_comes_later(
+    redis_url: str, tmp_path: Path, workers: list[ScriptedWorker]
+) -> None:
+    async with running_router(redis_url, tmp_path, zoo_of(workers)) as system:
+        request = pb.GenerateRequest(prompt=PROMPT, labeling=pb.LabelingOptions())
+        decision, text, _ = await generated(system.stub, request)
+        await system.eventually(lambda: len(system.events()) == 2)
+        stored = system.client.hgetall(system.keys.text(decision.request_id))
+        assert stored[f"answer:{decision.generation_id}".encode()] == text.encode()
+        plain, _, _ = await generated(system.stub, pb.GenerateRequest(prompt=PROMPT))
+        await system.eventually(lambda: len(system.events()) == 4)
+        assert not system.client.exists(system.keys.text(plain.request_id))
+
+
 async def test_a_conversation_keeps_its_model(
     redis_url: str, tmp_path: Path, workers: list[ScriptedWorker]
 ) -> None:

@@ -152,6 +152,11 @@ def test_a_bad_schema_judges_nothing(schema, reason):
         matches_schema(schema, "{}")
 
 
+def test_a_bad_schema_is_told_even_where_the_answer_is_no_json():
+    with pytest.raises(NotJudgedError, match="not a JSON Schema"):
+        matches_schema('{"type": "nothing"}', "I am 3")
+
+
 def test_a_schema_that_doubles_at_every_step_is_stopped():
     steps = {f"s{i}": {"allOf": [{"$ref": f"#/$defs/s{i + 1}"}] * 2} for i in range(40)}
     schema = {"$defs": {**steps, "s40": {}}, "$ref": "#/$defs/s0"}

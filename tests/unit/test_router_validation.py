@@ -50,7 +50,6 @@ def fields_of(request: pb.GenerateRequest) -> set[str]:
         ({"sampling": common_pb2.SamplingParameters(presence_penalty=-2.1)}, "sampling.presence_penalty"),
         ({"sampling": common_pb2.SamplingParameters(stop=["x"] * 17)}, "sampling.stop"),
         ({"sampling": common_pb2.SamplingParameters(stop=[""])}, "sampling.stop[0]"),
-        ({"labeling": pb.LabelingOptions()}, "labeling"),
         ({"labeling": pb.LabelingOptions(judge=pb.Judge())}, "labeling.judge"),
         (
             {"labeling": pb.LabelingOptions(reference={"text": "x", "metric": "bleu4"})},

@@ -38,7 +38,8 @@ class NoSourceError(ModelStoreError):
         reasons = "\n".join(f"  - {failure}" for failure in failures)
         super().__init__(
             f"model {model!r} could not be fetched:\n{reasons}\n"
-            "  Check the network and run it again (downloads resume), or set `source` to a local .gguf file."
+            "  Check the network or the path above and run it again (downloads resume), "
+            "or set `source` to a local .gguf file."
         )
 
 

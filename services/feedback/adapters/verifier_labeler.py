@@ -43,14 +43,10 @@ def matches_schema(schema: str, answer: str) -> float:
         rule = _parse_json(schema)
     except (ValueError, RecursionError):
         raise NotJudgedError("json_schema is not JSON") from None
-    try:
-        instance = _parse_json(answer)
-    except (ValueError, RecursionError):
-        return 0.0
-    return float(_is_valid(rule, instance))
+    return float(_is_valid(rule, answer))
 
 
-def _is_valid(rule: Any, instance: Any) -> bool:
+def _is_valid(rule: Any, answer: str) -> bool:
     # The import takes a tenth of a second and some MB, which only users of schemas should pay.
     from jsonschema import exceptions, validators
     from referencing import Registry
@@ -61,6 +57,10 @@ def _is_valid(rule: Any, instance: Any) -> bool:
     try:
         base.check_schema(rule)
         _refuse_pattern_properties(rule)
+        try:
+            instance = _parse_json(answer)
+        except (ValueError, RecursionError):
+            return False
         limited = validators.extend(base, _limited_keywords(base.VALIDATORS, deadline))  # type: ignore[no-untyped-call]
         return bool(limited(rule, registry=Registry()).is_valid(instance))
     except exceptions.SchemaError as error:

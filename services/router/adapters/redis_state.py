@@ -49,7 +49,7 @@ class RedisTexts:
         """See `Texts`."""
         fields: dict[Any, Any] = {
             "prompt": work.prompt_text,
-            "labeling": work.labeling,
+            "labeling": work.labeling or b"",
             "generations": generations,
             f"answer:{generation_id}": answer,
         }

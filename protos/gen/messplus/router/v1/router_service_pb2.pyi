@@ -153,7 +153,9 @@ class GenerateRequest(google.protobuf.message.Message):
 
     @property
     def labeling(self) -> Global___LabelingOptions:
-        """How to judge the answer; while set, the texts are kept until judged or expired."""
+        """How to judge the answer; while set, the texts are kept until judged or expired. Set but empty: the
+        caller compares it with a reference later, by SubmitFeedback.
+        """
 
     def __init__(
         self,
