@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -93,32 +94,40 @@ def encode_event(event: Event) -> tuple[str, bytes]:
 
 def encode_decision(event: Decision) -> bytes:
     """A decision without its step, which the log assigns."""
+    # Messages that follow each other are read as one (protobuf's merge), so what repeats is built once.
+    return (
+        _constant_part(event.model_ids, event.policy, event.router_id)
+        + event_pb2.DecisionEvent(
+            request_id=event.request_id,
+            sla_class=event.sla_class,
+            min_satisfaction=event.min_satisfaction,
+            snapshot_version=event.snapshot_version,
+            virtual_queue=event.virtual_queue,
+            decision_debt=event.decision_debt,
+            step_seen=event.step_seen,
+            seed=event.seed,
+            features=encode_features(event.features),
+            satisfaction_means=event.satisfaction_means,
+            satisfaction_variances=event.satisfaction_variances,
+            energy_joules=event.energy_joules,
+            eligible=event.eligible,
+            model_id=event.model_id,
+            generation_id=event.generation_id,
+            explored=event.explored,
+            charged_satisfaction=event.charged_satisfaction,
+            traceparent=event.traceparent,
+            explored_generations=[
+                event_pb2.ExploredGeneration(model_id=g.model_id, generation_id=g.generation_id)
+                for g in event.explored_generations
+            ],
+        ).SerializeToString()
+    )
+
+
+@lru_cache(maxsize=64)
+def _constant_part(model_ids: tuple[str, ...], policy: str, router_id: str) -> bytes:
     return event_pb2.DecisionEvent(
-        request_id=event.request_id,
-        sla_class=event.sla_class,
-        min_satisfaction=event.min_satisfaction,
-        snapshot_version=event.snapshot_version,
-        virtual_queue=event.virtual_queue,
-        decision_debt=event.decision_debt,
-        step_seen=event.step_seen,
-        seed=event.seed,
-        features=encode_features(event.features),
-        model_ids=event.model_ids,
-        satisfaction_means=event.satisfaction_means,
-        satisfaction_variances=event.satisfaction_variances,
-        energy_joules=event.energy_joules,
-        eligible=event.eligible,
-        model_id=event.model_id,
-        generation_id=event.generation_id,
-        explored=event.explored,
-        charged_satisfaction=event.charged_satisfaction,
-        policy=event.policy,
-        router_id=event.router_id,
-        traceparent=event.traceparent,
-        explored_generations=[
-            event_pb2.ExploredGeneration(model_id=g.model_id, generation_id=g.generation_id)
-            for g in event.explored_generations
-        ],
+        model_ids=model_ids, policy=policy, router_id=router_id
     ).SerializeToString()
 
 

@@ -52,14 +52,34 @@ class Generation:
             self._task.cancel()
 
     async def events(self) -> AsyncIterator[TextDelta | Finished]:
-        """Deltas, then Finished. Raises InvalidRequestError or WorkerFailedError."""
+        """Deltas, then Finished. Raises InvalidRequestError or WorkerFailedError.
+
+        Deltas that came while the last one was on its way are one: a message costs more than what is in it.
+        """
         while True:
             event = await self._events.get()
-            if isinstance(event, MessPlusError):
-                raise event
-            yield event
-            if isinstance(event, Finished):
+            end: Finished | MessPlusError | None
+            if isinstance(event, TextDelta):
+                delta, end = self._joined(event)
+                yield delta
+            else:
+                end = event
+            if isinstance(end, MessPlusError):
+                raise end
+            if end is not None:
+                yield end
                 return
+
+    def _joined(self, first: TextDelta) -> tuple[TextDelta, Finished | MessPlusError | None]:
+        """The deltas that wait, as one, and what ended them if that is here too."""
+        texts, tokens = [first.text], first.token_count
+        while not self._events.empty():
+            event = self._events.get_nowait()
+            if not isinstance(event, TextDelta):
+                return TextDelta("".join(texts), tokens), event
+            texts.append(event.text)
+            tokens += event.token_count
+        return TextDelta("".join(texts), tokens), None
 
 
 class Generations:

@@ -72,6 +72,16 @@ async def text_of(generation: Generation) -> str:
     return "".join([event.text async for event in generation.events() if isinstance(event, TextDelta)])
 
 
+async def test_deltas_that_wait_leave_as_one_and_the_first_never_waits() -> None:
+    generations = serving(EchoEngine(64, 1))
+    events = generations.start(task()).events()
+    assert await anext(events) == TextDelta("one ", 1)
+    await generations.drained()
+    assert await anext(events) == TextDelta("two three four five six", 5)
+    assert isinstance(await anext(events), Finished)
+    assert await anext(events, None) is None
+
+
 async def first_delta(generation: Generation) -> None:
     async for _ in generation.events():
         return

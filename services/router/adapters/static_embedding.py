@@ -75,12 +75,13 @@ class WordSums:
             return self._mean_of_all(text)
         words = text.split(" ") if text else []
         rows = self._rows
-        new = [word for word in dict.fromkeys(words) if word not in rows]
-        if new and not self._remember(new):
-            return self._mean_of_all(text)
-        total: FloatArray = np.add.reduce(
-            self._sums.take([rows[word] for word in words], 0), 0, dtype=np.float64
-        )
+        try:
+            found = [rows[word] for word in words]
+        except KeyError:
+            if not self._remember([word for word in dict.fromkeys(words) if word not in rows]):
+                return self._mean_of_all(text)
+            found = [rows[word] for word in words]
+        total: FloatArray = np.add.reduce(self._sums.take(found, 0), 0, dtype=np.float64)
         count = int(total[-1])
         return total[:-1] / max(count, 1), count
 
