@@ -13,7 +13,7 @@ from bench.load import Load, h2load
 from bench.report import Row
 from bench.system import System, free_port, running_system
 
-MODELS, REQUESTS, IN_FLIGHT, ROUTER_CORE, CLIENT_CORE = 10, 20_000, 64, 0, 1
+MODELS, WARM_UP, REQUESTS, IN_FLIGHT, ROUTER_CORE, CLIENT_CORE = 10, 2000, 20_000, 64, 0, 1
 PROMPT = (
     "A farmer has seventeen sheep and buys three times as many goats. Half of the goats are sold at the "
     "market on Friday, and two sheep get lost in the hills. How many animals does the farmer have at the end?"
@@ -38,11 +38,10 @@ def measure(folder: Path) -> list[Row]:
             "router", str(system.zoo["router_addresses"][0]), "messplus.router.v1.RouterService/Decide"
         )
         for server in (echo, router):
-            _run(system, server, request, 2000, IN_FLIGHT)
-        before = _decisions(system)
+            _run(system, server, request, WARM_UP, IN_FLIGHT)
         rounds = [(_round(system, echo, request), _round(system, router, request)) for _ in range(3)]
-        expected = len(rounds) * (REQUESTS + REQUESTS // 10)
-        logged = _wait_for_decisions(system, before + expected) - before
+        expected = WARM_UP + len(rounds) * (REQUESTS + REQUESTS // 10)
+        logged = _wait_for_decisions(system, expected)
     busy_ratio = sorted(r.cpu / e.cpu for e, r in rounds)[1]
     idle_ratio = sorted(r.single.median_microseconds / e.single.median_microseconds for e, r in rounds)[1]
     rate = sorted(r.busy.per_second for _, r in rounds)[1]

@@ -12,6 +12,7 @@ from services.core.errors import MessPlusError, OverloadedError, WorkerFailedErr
 from services.worker import instruments as names
 from services.worker.generation import EngineFinished, Finished, GenerationTask, TextDelta
 from services.worker.instruments import Instruments
+from services.worker.outgoing import Generation
 from services.worker.ports import Engine, EngineError, Load
 from services.worker.steps import StepRecorder
 
@@ -29,57 +30,6 @@ class WorkerState(Enum):
     LOADING = "is still loading the model"
     SERVING = "serves"
     DRAINING = "is shutting down"
-
-
-class Generation:
-    """A generation under way. `events` is its only consumer's view; `cancel` may be called at any time."""
-
-    def __init__(self) -> None:
-        self._events: asyncio.Queue[TextDelta | Finished | MessPlusError] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
-
-    def run(self, body: "asyncio.Task[None]") -> None:
-        """Names the task that feeds this generation."""
-        self._task = body
-
-    def put(self, event: TextDelta | Finished | MessPlusError) -> None:
-        """Adds an event; an error or Finished is the last one."""
-        self._events.put_nowait(event)
-
-    def cancel(self) -> None:
-        """Stops the work, also while it waits for its slot. Nothing happens once it has ended."""
-        if self._task:
-            self._task.cancel()
-
-    async def events(self) -> AsyncIterator[TextDelta | Finished]:
-        """Deltas, then Finished. Raises InvalidRequestError or WorkerFailedError.
-
-        Deltas that came while the last one was on its way are one: a message costs more than what is in it.
-        """
-        while True:
-            event = await self._events.get()
-            end: Finished | MessPlusError | None
-            if isinstance(event, TextDelta):
-                delta, end = self._joined(event)
-                yield delta
-            else:
-                end = event
-            if isinstance(end, MessPlusError):
-                raise end
-            if end is not None:
-                yield end
-                return
-
-    def _joined(self, first: TextDelta) -> tuple[TextDelta, Finished | MessPlusError | None]:
-        """The deltas that wait, as one, and what ended them if that is here too."""
-        texts, tokens = [first.text], first.token_count
-        while not self._events.empty():
-            event = self._events.get_nowait()
-            if not isinstance(event, TextDelta):
-                return TextDelta("".join(texts), tokens), event
-            texts.append(event.text)
-            tokens += event.token_count
-        return TextDelta("".join(texts), tokens), None
 
 
 class Generations:

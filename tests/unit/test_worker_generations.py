@@ -1,6 +1,7 @@
 """Admission, waiting, cancellation and accounting of a worker's generations."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from itertools import count
 
@@ -17,7 +18,8 @@ from services.worker.generation import (
     Sampling,
     TextDelta,
 )
-from services.worker.generations import Generation, Generations, WorkerState
+from services.worker.generations import Generations, WorkerState
+from services.worker.outgoing import GAP_SECONDS, Generation
 from services.worker.ports import EngineError, WorkMeter
 from services.worker.steps import StepRecorder
 
@@ -80,6 +82,23 @@ async def test_deltas_that_wait_leave_as_one_and_the_first_never_waits() -> None
     assert await anext(events) == TextDelta("two three four five six", 5)
     assert isinstance(await anext(events), Finished)
     assert await anext(events, None) is None
+
+
+async def test_a_late_alarm_announces_nothing() -> None:
+    generation = Generation()
+    events = generation.events()
+    generation.put(TextDelta("a", 1))
+    assert await anext(events) == TextDelta("a", 1)
+    generation.put(TextDelta("b", 1))
+    time.sleep(2 * GAP_SECONDS)  # noqa: ASYNC251 - a loop too busy to ring in time
+    generation.put(TextDelta("c", 1))
+    assert await anext(events) == TextDelta("bc", 2)
+    following = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(2 * GAP_SECONDS)
+    assert not following.done()
+    generation.put(WorkerFailedError("echo", 3, "broken"))
+    with pytest.raises(WorkerFailedError):
+        await following
 
 
 async def first_delta(generation: Generation) -> None:

@@ -1,6 +1,5 @@
 """A worker over gRPC: its generations and its health."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -24,7 +23,6 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.enable_retries", 0),
 )
-_GAP_SECONDS = 0.004
 _KINDS = {
     grpc.StatusCode.INVALID_ARGUMENT: Refusal.INVALID,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Refusal.BUSY,
@@ -40,6 +38,7 @@ class GrpcWorker:
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self._stub = worker_service_pb2_grpc.WorkerServiceStub(self._channel)
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
+        self._calls: set[Any] = set()
 
     async def close(self) -> None:
         """Ends the connection."""
@@ -56,23 +55,23 @@ class GrpcWorker:
             sampling=common_pb2.SamplingParameters.FromString(work.sampling),
         )
         call = self._stub.Generate(request, timeout=timeout_seconds, metadata=trace_metadata() or None)
-        inbox = _Inbox()
-        reader = asyncio.get_running_loop().create_task(inbox.fill(call))
+        # A call that nobody holds is cancelled; after its last message it shall end by itself.
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        ended = False
         try:
-            while inbox.end is None:
-                await inbox.news.wait()
-                if inbox.tokens or inbox.text:
-                    yield inbox.take()
-                elif inbox.failure is not None:
-                    raise inbox.failure
-            if inbox.text:
-                yield inbox.take()
-            yield inbox.end
+            async for response in call:
+                if response.HasField("finished"):
+                    ended = True
+                    yield _end(response.finished)
+                    return
+                yield response.delta.text, response.delta.token_count
+        except grpc.aio.AioRpcError as error:
+            raise _refusal(error) from None
         finally:
-            # After its last message a call ends by itself, and nobody needs to wait for that.
-            if inbox.end is None:
-                reader.cancel()
+            if not ended:
                 call.cancel()
+        raise WorkerRefusal(Refusal.BROKEN, "the stream ended without its last message")
 
     async def statuses(self) -> AsyncIterator[WorkerStatus]:
         """See `Worker`. Follows the standard health service; asks what runs there when it is ready."""
@@ -96,68 +95,6 @@ class GrpcWorker:
             found = f"{self._address} serves {info.model_id!r}, the zoo says {self._model_id!r}"
             return WorkerStatus(False, found)
         return WorkerStatus(True, "", info.worker_id, info.context_window_tokens, info.max_batch_size)
-
-
-class _Inbox:
-    """What a worker has sent and nobody has taken yet.
-
-    Pieces that follow each other faster than `_GAP_SECONDS` are joined: relaying a piece costs more than
-    making a small one. The first piece and the end never wait. What waits is bounded by max_tokens.
-    """
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._not_before = 0.0
-        self._alarm: asyncio.TimerHandle | None = None
-        self.news = asyncio.Event()
-        self.text: list[str] = []
-        self.tokens = 0
-        self.end: WorkerEnd | None = None
-        self.failure: WorkerRefusal | None = None
-
-    def take(self) -> tuple[str, int]:
-        """All text that waits, and its tokens."""
-        taken = "".join(self.text), self.tokens
-        self.text, self.tokens = [], 0
-        self._not_before = self._loop.time() + _GAP_SECONDS
-        if self._alarm is not None:
-            # A late one would announce text that is gone, and its reader would spin forever.
-            self._alarm.cancel()
-            self._alarm = None
-        if self.end is None and self.failure is None:
-            self.news.clear()
-        return taken
-
-    async def fill(self, call: Any) -> None:
-        """Reads a call to its end."""
-        try:
-            async for response in call:
-                if response.HasField("finished"):
-                    self.end = _end(response.finished)
-                    self.news.set()
-                else:
-                    self._put(response.delta)
-            self.failure = WorkerRefusal(Refusal.BROKEN, "the stream ended without its last message")
-        except grpc.aio.AioRpcError as error:
-            self.failure = _refusal(error)
-        finally:
-            if self.end is None and self.failure is None:
-                self.failure = WorkerRefusal(Refusal.BROKEN, "the call was cancelled")
-            self.news.set()
-            if self._alarm is not None:
-                self._alarm.cancel()
-
-    def _put(self, delta: worker_service_pb2.TextDelta) -> None:
-        self.text.append(delta.text)
-        self.tokens += delta.token_count
-        if self._loop.time() >= self._not_before:
-            self.news.set()
-        elif self._alarm is None:
-            self._alarm = self._loop.call_at(self._not_before, self._ring)
-
-    def _ring(self) -> None:
-        self._alarm = None
-        self.news.set()
 
 
 def _end(finished: worker_service_pb2.Finished) -> WorkerEnd:
