@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 import redis.asyncio as aioredis
+from redis.asyncio.client import PubSub
 
 from services.common.keys import Keys
 from services.common.redis_client import STATE_AWAY, or_unavailable
@@ -85,6 +86,7 @@ class RedisSnapshots:
 
     def __init__(self, client: aioredis.Redis, keys: Keys) -> None:
         self._client, self._keys = client, keys
+        self._notices: PubSub | None = None
 
     async def version(self) -> int | None:
         """See `SnapshotSource`."""
@@ -111,19 +113,30 @@ class RedisSnapshots:
 
     async def wait_for_notice(self, timeout_seconds: float) -> None:
         """See `SnapshotSource`. A lost notice costs one interval, no more."""
-        pubsub = self._client.pubsub(ignore_subscribe_messages=True)
         try:
-            async with asyncio.timeout(timeout_seconds):
-                await pubsub.subscribe(self._keys.snapshots)
-                while await pubsub.get_message(timeout=timeout_seconds) is None:
-                    pass
-        except TimeoutError:
-            return
+            await self._noticed(timeout_seconds)
         except STATE_AWAY:
-            await asyncio.sleep(timeout_seconds)
-        finally:
             with suppress(*STATE_AWAY):
-                await pubsub.aclose()  # type: ignore[no-untyped-call]
+                await self._unsubscribe()
+            await asyncio.sleep(timeout_seconds)
+
+    async def _noticed(self, timeout_seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        if self._notices is None:
+            self._notices = self._client.pubsub(ignore_subscribe_messages=True)
+            await self._notices.subscribe(self._keys.snapshots)
+        while (left := deadline - loop.time()) > 0.0:
+            if await self._notices.get_message(timeout=left) is not None:
+                break
+        # One refresh answers all notices that have come by now.
+        while await self._notices.get_message(timeout=0.0) is not None:
+            pass
+
+    async def _unsubscribe(self) -> None:
+        notices, self._notices = self._notices, None
+        if notices is not None:
+            await notices.aclose()  # type: ignore[no-untyped-call]
 
 
 def _version(value: bytes) -> int:
