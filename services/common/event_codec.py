@@ -94,41 +94,41 @@ def encode_event(event: Event) -> tuple[str, bytes]:
 
 def encode_decision(event: Decision) -> bytes:
     """A decision without its step, which the log assigns."""
-    # Messages that follow each other are read as one (protobuf's merge), so what repeats is built once.
-    return (
-        _constant_part(event.model_ids, event.policy, event.router_id)
-        + event_pb2.DecisionEvent(
-            request_id=event.request_id,
-            sla_class=event.sla_class,
-            min_satisfaction=event.min_satisfaction,
-            snapshot_version=event.snapshot_version,
-            virtual_queue=event.virtual_queue,
-            decision_debt=event.decision_debt,
-            step_seen=event.step_seen,
-            seed=event.seed,
-            features=encode_features(event.features),
-            satisfaction_means=event.satisfaction_means,
-            satisfaction_variances=event.satisfaction_variances,
-            energy_joules=event.energy_joules,
-            eligible=event.eligible,
-            model_id=event.model_id,
-            generation_id=event.generation_id,
-            explored=event.explored,
-            charged_satisfaction=event.charged_satisfaction,
-            traceparent=event.traceparent,
-            explored_generations=[
-                event_pb2.ExploredGeneration(model_id=g.model_id, generation_id=g.generation_id)
-                for g in event.explored_generations
-            ],
-        ).SerializeToString()
+    varying = event_pb2.DecisionEvent(
+        request_id=event.request_id,
+        sla_class=event.sla_class,
+        min_satisfaction=event.min_satisfaction,
+        snapshot_version=event.snapshot_version,
+        virtual_queue=event.virtual_queue,
+        decision_debt=event.decision_debt,
+        step_seen=event.step_seen,
+        seed=event.seed,
+        features=encode_features(event.features),
+        satisfaction_means=event.satisfaction_means,
+        satisfaction_variances=event.satisfaction_variances,
+        energy_joules=event.energy_joules,
+        eligible=event.eligible,
+        model_id=event.model_id,
+        generation_id=event.generation_id,
+        explored=event.explored,
+        charged_satisfaction=event.charged_satisfaction,
+        traceparent=event.traceparent,
+        scores=event.scores,
+        dual_joules=event.dual_joules,
+        debt=event.debt,
+        explored_generations=[
+            event_pb2.ExploredGeneration(model_id=g.model_id, generation_id=g.generation_id)
+            for g in event.explored_generations
+        ],
     )
+    # Messages that follow each other are read as one (protobuf's merge), so what repeats is built once.
+    return _constant_part(event.model_ids, event.policy, event.router_id) + varying.SerializeToString()
 
 
 @lru_cache(maxsize=64)
 def _constant_part(model_ids: tuple[str, ...], policy: str, router_id: str) -> bytes:
-    return event_pb2.DecisionEvent(
-        model_ids=model_ids, policy=policy, router_id=router_id
-    ).SerializeToString()
+    event = event_pb2.DecisionEvent(model_ids=model_ids, policy=policy, router_id=router_id)
+    return event.SerializeToString()
 
 
 def _decision(event: event_pb2.DecisionEvent, step: int) -> Decision:
@@ -158,6 +158,9 @@ def _decision(event: event_pb2.DecisionEvent, step: int) -> Decision:
         ),
         router_id=event.router_id,
         traceparent=event.traceparent,
+        scores=tuple(event.scores),
+        dual_joules=event.dual_joules,
+        debt=event.debt,
     )
 
 

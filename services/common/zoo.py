@@ -182,7 +182,7 @@ class SlaClassSettings(_Section):
 class PolicySettings(_Section):
     """The policy's name and parameters; the policy itself says which parameters it knows."""
 
-    name: str = "messplus-2025"
+    name: str = "pacer"
     parameters: dict[str, float | int | str | bool] = {}
 
 

@@ -54,8 +54,10 @@ class ModelGeneration:
 class Decision:
     """A request was routed. `features` is float64 of shape (d,), rounded to float16 on the wire.
 
-    `satisfaction_means`, `satisfaction_variances` (possibly empty), `energy_joules` and `eligible`
-    run parallel to `model_ids`. `step` is assigned by the log (>= 1), `step_seen` is what the router used.
+    `satisfaction_means`, `satisfaction_variances` (possibly empty), `energy_joules`, `eligible` and `scores`
+    (empty where `energy_weight` and `virtual_queue` give them) run parallel to `model_ids`. `step` is
+    assigned by the log (>= 1), `step_seen` is what the router used. `dual_joules` (lambda, J) and `debt` (D,
+    requests) are 0 for policies without.
     """
 
     request_id: str
@@ -81,6 +83,9 @@ class Decision:
     explored_generations: tuple[ModelGeneration, ...] = ()
     router_id: str = ""
     traceparent: str = ""
+    scores: tuple[float, ...] = ()
+    dual_joules: float = 0.0
+    debt: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

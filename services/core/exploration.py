@@ -1,6 +1,8 @@
 """When to explore, and random numbers that replay can repeat."""
 
 import hashlib
+import math
+from typing import Protocol
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 
@@ -37,3 +39,21 @@ class DecisionRandom:
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
         return float(((z ^ (z >> 31)) >> 11) * 2.0**-53)
+
+
+class UniformSource(Protocol):
+    """Where uniform numbers come from."""
+
+    def random(self) -> float:
+        """The next number in [0, 1)."""
+
+
+def normals(source: UniformSource, count: int) -> list[float]:
+    """Independent standard normal numbers, two from two uniform ones (Box and Muller 1958)."""
+    result: list[float] = []
+    while len(result) < count:
+        radius = math.sqrt(-2.0 * math.log(1.0 - source.random()))
+        angle = 2.0 * math.pi * source.random()
+        result.append(radius * math.cos(angle))
+        result.append(radius * math.sin(angle))
+    return result[:count]

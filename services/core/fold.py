@@ -27,13 +27,16 @@ from services.core.joins import Generation, Join, JoinLimits, JoinTable
 from services.core.learner_state import (
     CONTROL,
     HEADS,
+    MEMORY,
+    ClassStatistics,
     LearnerState,
     decode_state,
     encode_control,
     encode_heads,
+    encode_memory,
     initial_state,
 )
-from services.core.policies.base import ModelPrior, Policy
+from services.core.policies.base import ClassView, ModelPrior, Policy
 
 __all__ = ["DeadEvent", "Delta", "Fold", "FoldSettings", "JoinLimits"]
 
@@ -67,7 +70,7 @@ class Delta:
 
     Attributes:
         position: newest entry covered.
-        parts_changed: part name -> bytes; `control` always, `heads` only after learning.
+        parts_changed: part name -> bytes; `control` always, `heads` and `memory` only after learning.
         joins_set: request id -> join.
         joins_deleted: request ids.
         dead: events to put aside.
@@ -133,6 +136,8 @@ class Fold:
         parts = {CONTROL: encode_control(self._policy, self.state)}
         if self._heads_stored != self.state.heads_revision:
             parts[HEADS] = encode_heads(self._policy, self.state)
+            if self._policy.keeps_memory:
+                parts[MEMORY] = encode_memory(self._policy, self.state)
             self._heads_stored = self.state.heads_revision
         joins_set, joins_deleted = self._joins.take_changes()
         return Delta(self.position, parts, joins_set, joins_deleted, self.take_dead())
@@ -168,11 +173,27 @@ class Fold:
         if early is not None:
             join.waiting, join.stored = early.waiting, early.stored
         self._joins.put(event.request_id, join)
-        self.state.sla_class(event.sla_class).count_decision(
-            event.step, join.generations[join.served].model_index, event.explored
-        )
+        self._count_decision(join, event)
         self._replay_waiting(join)
         self._settle(event.request_id, join)
+
+    def _count_decision(self, join: Join, event: Decision) -> None:
+        statistics = self.state.sla_class(event.sla_class)
+        model_index = join.generations[join.served].model_index
+        statistics.count_decision(event.step, model_index, event.explored)
+        join.number = statistics.ledger.decide(
+            event.decision_debt, event.min_satisfaction - event.charged_satisfaction
+        )
+        self._forgive(join, statistics)
+        if self._policy.learns_from_served:
+            sla = _view(join, statistics)
+            self._policy.learn_decision(self.state.policy_state, _features(join), model_index, sla)
+            self.state.heads_revision += 1
+
+    def _forgive(self, join: Join, statistics: ClassStatistics) -> None:
+        """What the policy says cannot be paid back, so that debt does not wind up."""
+        bounds = self._policy.debt_bounds(self.state.policy_state, _view(join, statistics))
+        statistics.ledger.clip(*bounds)
 
     def _opened(self, position: Position, event: Decision) -> Join:
         served = ModelGeneration(event.model_id, event.generation_id)
@@ -182,8 +203,8 @@ class Fold:
             event.sla_class,
             event.min_satisfaction,
             event.charged_satisfaction,
-            event.features.astype("<f2").tobytes() if keeps_features else b"",
-            event.explored,
+            features=event.features.astype("<f2").tobytes() if keeps_features else b"",
+            explored=event.explored,
             generations=[
                 Generation(g.generation_id, self._models[g.model_id])
                 for g in (served, *event.explored_generations)
@@ -253,9 +274,10 @@ class Fold:
         if join.counted or served.label is None:
             return
         join.counted = True
-        self.state.sla_class(join.sla_class).count_label(
-            join.min_satisfaction, join.charged_satisfaction, served.label
-        )
+        statistics = self.state.sla_class(join.sla_class)
+        statistics.count_label(join.min_satisfaction, served.label)
+        statistics.ledger.credit(join.number, join.charged_satisfaction, served.label)
+        self._forgive(join, statistics)
         if self._policy.learns_from_served:
             self._policy.learn_label(
                 self.state.policy_state, _features(join), served.model_index, served.label
@@ -301,10 +323,12 @@ class Fold:
             # A verdict on "the served answer" that came first meant the answer that was really given.
             new.label, old.label = old.label, None
         join.served = join.generations.index(new)
+        statistics = self.state.sla_class(join.sla_class)
+        change = join.charged_satisfaction - event.charged_satisfaction
+        statistics.ledger.redecide(change, credited=join.counted)
         join.charged_satisfaction = event.charged_satisfaction
-        served = self.state.sla_class(join.sla_class).served
-        served[old.model_index] -= 1
-        served[new.model_index] += 1
+        statistics.served[old.model_index] -= 1
+        statistics.served[new.model_index] += 1
         self._count_served_label(join)
         self._replay_waiting(join)
 
@@ -320,7 +344,8 @@ class Fold:
     def _learn_exploration(self, join: Join) -> None:
         labels = np.full(len(self._models), np.nan)
         for generation in join.generations:
-            if generation.label is not None:
+            taught = join.counted and generation is join.generations[join.served]
+            if generation.label is not None and not (taught and self._policy.learns_from_served):
                 labels[generation.model_index] = generation.label
         if not join.explored or join.learned or np.isnan(labels).all():
             return
@@ -340,6 +365,12 @@ class Fold:
     def _bury(self, entry: Entry, reason: str) -> None:
         self.state.counters.dead_events += 1
         self._dead.append(DeadEvent(entry.position, reason, entry.event))
+
+
+def _view(join: Join, statistics: ClassStatistics) -> ClassView:
+    """The class of a request as the policy sees it after the newest entry."""
+    ledger = statistics.ledger
+    return statistics.view(join.sla_class, join.min_satisfaction, statistics.steps, ledger.decision_debt)
 
 
 def _features(join: Join) -> Any:

@@ -66,6 +66,7 @@ class Join:
         sla_class: the SLA class.
         min_satisfaction: alpha of the decision.
         charged_satisfaction: predicted satisfaction of the served model.
+        number: of the decision in its class's ledger.
         features: little-endian float16, kept only where the policy may still learn from them.
         explored: whether it is an exploration step.
         learned: whether the policy learned from that step.
@@ -81,6 +82,7 @@ class Join:
     sla_class: str = ""
     min_satisfaction: float = 0.0
     charged_satisfaction: float = 0.0
+    number: int = 0
     features: bytes = b""
     explored: bool = False
     learned: bool = False
@@ -208,6 +210,7 @@ def encode_join(join: Join) -> bytes:
             "class": join.sla_class,
             "alpha": join.min_satisfaction,
             "charged": join.charged_satisfaction,
+            "number": join.number,
             "features": base64.b64encode(join.features).decode(),
             "flags": [join.explored, join.learned, join.counted],
             "served": join.served,
@@ -236,6 +239,7 @@ def decode_join(request_id: str, data: bytes, model_count: int) -> Join:
 def _fill(join: Join, document: Mapping[str, Any], model_count: int) -> None:
     join.sla_class = document["class"]
     join.min_satisfaction, join.charged_satisfaction = document["alpha"], document["charged"]
+    join.number = document["number"]
     join.features = base64.b64decode(document["features"], validate=True)
     join.explored, join.learned, join.counted = document["flags"]
     join.served = document["served"]

@@ -1,8 +1,9 @@
 """All that was learned from the log up to one position, and its bit-exact encoding.
 
-Two parts, so that a checkpoint rewrites only what changed: `heads` (the policy's arrays: big, changes
-only when the policy learns) and `control` (everything else: small JSON, floats by `repr`). Open joins are
-not in here, see `services.core.joins`.
+Parts, so that a checkpoint rewrites and a router reads only what it must: `heads` (the policy's arrays
+that decisions need; change only when the policy learns), `memory` (all of the policy's arrays, where
+decisions need less than that) and `control` (everything else: small JSON, floats by `repr`). Open joins
+are not in here, see `services.core.joins`.
 """
 
 import hashlib
@@ -17,16 +18,16 @@ import numpy as np
 
 from services.core.errors import InvalidSnapshotError
 from services.core.events import START, FloatArray, Position
-from services.core.policies.base import ModelPrior, Policy
+from services.core.ledger import Ledger
+from services.core.policies.base import ClassView, ModelPrior, Policy
 from services.core.virtual_queue import updated_queue
 
 HEADS = "heads"
+MEMORY = "memory"
 CONTROL = "control"
-_FORMAT = 1
+_FORMAT = 2
 _REVISION = "revision"
 _DIGEST_BYTES = 16
-_LABEL_RATE_DECISIONS = 1000
-_MIN_LABEL_RATE = 0.02
 
 
 @dataclass(slots=True)
@@ -42,10 +43,7 @@ class ClassStatistics:
         explorations: exploration steps so far.
         energy_joules: joules of all generations, explored and failed ones included.
         exploration_energy_joules: joules of the explored generations.
-        label_credit: sum of (label - predicted satisfaction) / label rate; the debt is the router's
-            decision debt minus this.
-        recent_decisions: decisions, fading over the newest 1,000.
-        recent_labels: labels of served answers, fading alike.
+        ledger: what is owed, and the share of answers that get a label.
 
     """
 
@@ -57,20 +55,25 @@ class ClassStatistics:
     explorations: int = 0
     energy_joules: float = 0.0
     exploration_energy_joules: float = 0.0
-    label_credit: float = 0.0
-    recent_decisions: float = 0.0
-    recent_labels: float = 0.0
+    ledger: Ledger = field(default_factory=Ledger)
 
     @property
     def mean_satisfaction(self) -> float | None:
         """Mean label of the served answers; None before the first."""
         return self.satisfaction_sum / self.labelled if self.labelled else None
 
-    @property
-    def label_rate(self) -> float:
-        """Moving share of decisions whose answer got a label, in [.02, 1]; 1 before any decision."""
-        share = (self.recent_labels + 1.0) / (self.recent_decisions + 1.0)
-        return min(1.0, max(_MIN_LABEL_RATE, share))
+    def view(self, name: str, min_satisfaction: float, step: int, decision_debt: float) -> ClassView:
+        """The class as a policy sees it, with what is newer than these statistics."""
+        return ClassView(
+            min_satisfaction,
+            step,
+            self.virtual_queue,
+            decision_debt,
+            name,
+            self.ledger.label_credit,
+            self.ledger.label_rate,
+            self.labelled,
+        )
 
     def model_shares(self) -> tuple[float, ...]:
         """Share of served answers per model, shape (M,); zeros before the first decision."""
@@ -79,20 +82,15 @@ class ClassStatistics:
 
     def count_decision(self, step: int, model_index: int, explored: bool) -> None:
         """A request was routed."""
-        keep = 1.0 - 1.0 / _LABEL_RATE_DECISIONS
         self.steps = max(self.steps, step)
         self.served[model_index] += 1
         self.explorations += explored
-        self.recent_decisions = self.recent_decisions * keep + 1.0
-        self.recent_labels *= keep
 
-    def count_label(self, min_satisfaction: float, charged_satisfaction: float, satisfaction: float) -> None:
-        """A served answer got its label: updates Q and the label credit."""
+    def count_label(self, min_satisfaction: float, satisfaction: float) -> None:
+        """A served answer got its label: updates Q."""
         self.labelled += 1
         self.satisfaction_sum += satisfaction
         self.virtual_queue = updated_queue(self.virtual_queue, min_satisfaction, satisfaction)
-        self.recent_labels += 1.0
-        self.label_credit += (satisfaction - charged_satisfaction) / self.label_rate
 
     def count_energy(self, energy_joules: float, explored: bool) -> None:
         """A generation of this class got its joules."""
@@ -204,11 +202,19 @@ def energy_means_joules(state: LearnerState) -> FloatArray:
 
 
 def encode_heads(policy: Policy[Any], state: LearnerState) -> bytes:
-    """The policy's arrays as an npz behind its BLAKE2b digest; equal states give equal bytes."""
+    """What decisions need, as an npz behind its BLAKE2b digest; equal states give equal bytes."""
+    return _encoded(policy.decision_arrays(state.policy_state), state.heads_revision)
+
+
+def encode_memory(policy: Policy[Any], state: LearnerState) -> bytes:
+    """All of the policy's arrays, in the same form."""
+    return _encoded(policy.state_arrays(state.policy_state), state.heads_revision)
+
+
+def _encoded(arrays: Mapping[str, Any], revision: int) -> bytes:
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {_REVISION: np.array([state.heads_revision])}
-    arrays |= policy.state_arrays(state.policy_state)
-    np.savez(buffer, **arrays)
+    named: dict[str, Any] = {_REVISION: np.array([revision]), **arrays}
+    np.savez(buffer, **named)
     return _digest(buffer.getvalue()) + buffer.getvalue()
 
 
@@ -221,7 +227,7 @@ def encode_control(policy: Policy[Any], state: LearnerState) -> bytes:
         "position": str(state.position),
         "heads_revision": state.heads_revision,
         "energy": [asdict(energy) for energy in state.energy],
-        "classes": {name: asdict(statistics) for name, statistics in state.classes.items()},
+        "classes": {name: _encode_class(statistics) for name, statistics in state.classes.items()},
         "counters": asdict(state.counters),
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
@@ -245,28 +251,35 @@ def decode_state(
             revisions, numbers that are not finite or out of range; the message says which.
 
     """
-    for name in (CONTROL, HEADS):
+    whole = MEMORY if policy.keeps_memory else HEADS
+    for name in (CONTROL, whole):
         if name not in parts:
             raise InvalidSnapshotError(f"part {name!r} is missing")
     state = decode_control(policy, priors, parts[CONTROL])
-    state.policy_state = decode_heads(policy, priors, feature_count, parts[HEADS], state.heads_revision)
+    arrays = _decoded(whole, parts[whole], state.heads_revision)
+    state.policy_state = policy.state_from_arrays(arrays, priors, feature_count)
     return state
 
 
 def decode_heads(
     policy: Policy[Any], priors: Sequence[ModelPrior], feature_count: int, heads: bytes, revision: int
 ) -> Any:
-    """The policy's state from `heads`, which must be of this revision. Raises InvalidSnapshotError."""
-    digest, archive = heads[:_DIGEST_BYTES], heads[_DIGEST_BYTES:]
+    """What decisions need, from `heads` of this revision. Raises InvalidSnapshotError."""
+    arrays = _decoded(HEADS, heads, revision)
+    return policy.decision_state_from_arrays(arrays, priors, feature_count)
+
+
+def _decoded(part: str, content: bytes, revision: int) -> dict[str, Any]:
+    digest, archive = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     # Checked first: a damaged archive makes its reader fail in a dozen ways, or ask for absurd memory.
     if digest != _digest(archive):
-        raise InvalidSnapshotError("heads: digest and content differ")
+        raise InvalidSnapshotError(f"{part}: digest and content differ")
     with np.load(io.BytesIO(archive), allow_pickle=False) as loaded:
         arrays = {name: loaded[name] for name in loaded.files}
     found = int(arrays.pop(_REVISION)[0])
     if found != revision:
-        raise InvalidSnapshotError(f"heads: revision {found} beside control of revision {revision}")
-    return policy.state_from_arrays(arrays, priors, feature_count)
+        raise InvalidSnapshotError(f"{part}: revision {found} beside control of revision {revision}")
+    return arrays
 
 
 def decode_control(policy: Policy[Any], priors: Sequence[ModelPrior], control: bytes) -> LearnerState:
@@ -283,13 +296,21 @@ def decode_control(policy: Policy[Any], priors: Sequence[ModelPrior], control: b
             [ModelEnergy(**energy) for energy in document["energy"]],
             Position.parse(document["position"]),
             _natural(document, "heads_revision"),
-            {name: ClassStatistics(**values) for name, values in document["classes"].items()},
+            {name: _decode_class(values) for name, values in document["classes"].items()},
             Counters(**document["counters"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidSnapshotError(f"control: {error!r}") from error
     _check_ranges(state)
     return state
+
+
+def _encode_class(statistics: ClassStatistics) -> dict[str, Any]:
+    return asdict(statistics) | {"ledger": statistics.ledger.document()}
+
+
+def _decode_class(values: Mapping[str, Any]) -> ClassStatistics:
+    return ClassStatistics(**{**values, "ledger": Ledger.from_document(values["ledger"])})
 
 
 def _digest(content: bytes) -> bytes:
@@ -324,16 +345,18 @@ def _check_ranges(state: LearnerState) -> None:
     for model_id, energy in zip(state.model_ids, state.energy, strict=True):
         _check_numbers(f"energy of {model_id}", asdict(energy))
     for name, statistics in state.classes.items():
-        _check_numbers(f"class {name}", asdict(statistics), signed=("label_credit",))
+        numbers = asdict(statistics)
+        del numbers["ledger"]  # checked when it was decoded
+        _check_numbers(f"class {name}", numbers)
         if len(statistics.served) != len(state.model_ids):
             raise InvalidSnapshotError(f"control: class {name}: served counts {statistics.served}")
     _check_numbers("counters", asdict(state.counters))
 
 
-def _check_numbers(where: str, values: Mapping[str, Any], signed: Sequence[str] = ()) -> None:
+def _check_numbers(where: str, values: Mapping[str, Any]) -> None:
     for key, value in values.items():
         for number in value if isinstance(value, list) else [value]:
             if type(number) not in (int, float) or not math.isfinite(number):
                 raise InvalidSnapshotError(f"control: {where}: {key} is {number!r}, expected a finite number")
-            if number < 0 and key not in signed:
+            if number < 0:
                 raise InvalidSnapshotError(f"control: {where}: {key} is {number!r}, expected >= 0")

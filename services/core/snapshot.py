@@ -21,7 +21,7 @@ from services.core.learner_state import (
     energy_means_joules,
     initial_state,
 )
-from services.core.policies.base import ModelPrior, Policy
+from services.core.policies.base import ClassView, ModelPrior, Policy
 
 _MAX_VIRTUAL_QUEUE = 1e9
 
@@ -53,6 +53,14 @@ class Snapshot:
         """Q of a class; 0 before its first label."""
         statistics = self.classes.get(sla_class)
         return statistics.virtual_queue if statistics else 0.0
+
+    def view(self, sla_class: str, min_satisfaction: float, step: int, decision_debt: float) -> ClassView:
+        """A class as `Policy.decide` sees it; step and decision debt are newer than this snapshot."""
+        statistics = self.classes.get(sla_class)
+        if statistics is None:
+            # Nothing of it was learned yet, so nothing is owed: what is charged is still unconfirmed.
+            return ClassView(min_satisfaction, step, 0.0, decision_debt, sla_class)
+        return statistics.view(sla_class, min_satisfaction, step, decision_debt)
 
 
 def prior_snapshot(

@@ -125,9 +125,10 @@ class Chooser:
             basis = _Basis(0, FALLBACK_POLICY, self._unknown_joules)
             action = self._fall_back(request, eligible)
         else:
-            basis = _Basis(snapshot.version, self._policy.name, snapshot.energy_joules)
-            context = Context(features, basis.energy_joules, eligible, view)
+            context = Context(features, snapshot.energy_joules, eligible, view)
             action = self._policy.decide(context, snapshot.policy_state, DecisionRandom(seed))
+            joules = snapshot.energy_joules if action.energy_joules is None else action.energy_joules
+            basis = _Basis(snapshot.version, self._policy.name, joules)
         event = self._event(request, view, action, eligible, basis, features, seed, traceparent)
         return Choice(event, action.scores, eligible)
 
@@ -146,8 +147,9 @@ class Chooser:
     def _view(self, request: RouteRequest, snapshot: Snapshot | None) -> ClassView:
         name = request.sla_class.name
         step, debt = self._classes.state(name)
-        queue = snapshot.virtual_queue(name) if snapshot else 0.0
-        return ClassView(request.min_satisfaction, step + 1, queue, debt)
+        if snapshot is None:
+            return ClassView(request.min_satisfaction, step + 1, 0.0, debt, name)
+        return snapshot.view(name, request.min_satisfaction, step + 1, debt)
 
     def _fall_back(self, request: RouteRequest, eligible: BoolArray) -> Action:
         """The class's fallback model, or the largest eligible one: nothing is known of what was learned."""
@@ -193,6 +195,9 @@ class Chooser:
             explored=action.explored,
             charged_satisfaction=means[action.model_index],
             policy=basis.policy,
+            scores=action.scores.tolist() if action.dual_joules else (),
+            dual_joules=action.dual_joules,
+            debt=action.debt,
             explored_generations=self._explored(request.request_id, action, flags) if action.explored else (),
             router_id=self._router_id,
             traceparent=traceparent,

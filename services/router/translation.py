@@ -124,6 +124,8 @@ def explanation_to_proto(explanation: Explanation) -> router_service_pb2.Explain
         energy_weight=explanation.energy_weight,
         policy=event.policy,
         reason=explanation.reason,
+        dual_joules=event.dual_joules,
+        debt=event.debt,
     )
     for i, model_id in enumerate(event.model_ids):
         response.scores.add(

@@ -78,7 +78,7 @@ class Views:
         if decision is None:
             raise NotFoundError("request", request_id, "unknown, or older than decisions are kept")
         weight = self._policy.energy_weight if decision.policy == self._policy.name else 0.0
-        scores = _scores(decision, weight) if weight else None
+        scores = _scores(decision, weight) if weight else decision.scores or None
         return Explanation(decision, scores, weight, _reason(decision, scores, weight))
 
     def models(self) -> list[ModelView]:
@@ -127,10 +127,23 @@ def _reason(decision: Decision, scores: tuple[float, ...] | None, energy_weight:
     )
     if decision.explored:
         return f"{seen} to learn: every eligible model answers and the largest one's answer is served"
+    if decision.dual_joules:
+        return _dual_reason(decision, seen, chosen)
     if scores is None:
         return f"{seen}; its target is {decision.min_satisfaction:g}"
     return (
         f"{seen}: smallest V*E + Q*(alpha - A) = {scores[chosen]:.4g} of the eligible models,"
         f" with V = {energy_weight:g} 1/J, Q = {decision.virtual_queue:.4g},"
         f" alpha = {decision.min_satisfaction:g}"
+    )
+
+
+def _dual_reason(decision: Decision, seen: str, chosen: int) -> str:
+    """Of a policy whose score is C - lambda * p~."""
+    draw = (decision.energy_joules[chosen] - decision.scores[chosen]) / decision.dual_joules
+    return (
+        f"{seen}: smallest C - lambda*p~ = {decision.scores[chosen]:.4g} J of the eligible models,"
+        f" with lambda = {decision.dual_joules:.4g} J per unit of satisfaction, drawn p~ = {draw:.3f},"
+        f" D = {decision.debt:.4g} requests owed, alpha = {decision.min_satisfaction:g},"
+        f" snapshot {decision.snapshot_version}"
     )

@@ -7,7 +7,7 @@ import pytest
 from cli.demo import stage
 from cli.demo.stage import run_settings, staged_zoo, write_zoo
 from cli.options import embedded_zoo_file
-from services.common.zoo import PriorSettings, Zoo
+from services.common.zoo import PolicySettings, PriorSettings, Zoo
 from services.common.zoo_file import load_zoo
 from services.core.errors import ConfigError
 
@@ -43,9 +43,14 @@ def test_a_cold_start_knows_nothing() -> None:
 
 
 def test_another_policy_keeps_the_zoos_energy_weight_alone() -> None:
-    weight = load_zoo(embedded_zoo_file()).policy.parameters["energy_weight"]
-    assert staged(policy="messplus-2024").policy.parameters == {"energy_weight": weight}
-    assert staged(policy="single:smollm2-135m").policy.parameters == {}
+    parameters = {"energy_weight": 0.03, "exploration_scale": 0.1}
+    published = PolicySettings(name="messplus-2025", parameters=parameters)
+    zoo = load_zoo(embedded_zoo_file()).model_copy(update={"policy": published})
+    kept = staged_zoo(zoo, min_satisfaction=None, policy="messplus-2024", cold=False).policy
+    assert kept.parameters == {"energy_weight": 0.03}
+    for other in ("single:smollm2-135m", "pacer"):
+        staged_other = staged_zoo(zoo, min_satisfaction=None, policy=other, cold=False)
+        assert staged_other.policy.parameters == {}
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0, float("nan")])

@@ -11,6 +11,7 @@ from services.core.fold import Fold, FoldSettings, JoinLimits
 from services.core.learner_state import energy_means_joules
 from services.core.policies.base import ModelPrior
 from services.core.policies.registry import policy_from_config
+from services.core.policies.whole_state import WholeState
 
 HOUR = 3600 * 1000
 PRIORS = [ModelPrior(model, 0.5, 2.0) for model in MODELS]
@@ -25,7 +26,7 @@ class LearningFold(Fold):
         super().__init__(policy, PRIORS, 2, FoldSettings(JoinLimits(**limits)))
 
 
-class RecordingPolicy:
+class RecordingPolicy(WholeState):
     def __init__(self, learns_from_served):
         self._inner = policy_from_config("messplus-2025", {}, MODELS)
         self.learns_from_served, self.taught = learns_from_served, []
@@ -34,6 +35,9 @@ class RecordingPolicy:
 
     def initial_state(self, priors, feature_count):
         return self._inner.initial_state(priors, feature_count)
+
+    def learn_decision(self, state, features, model_index, sla):
+        self.taught.append(("decision", features.tolist(), model_index, sla.sla_class, sla.debt))
 
     def learn_exploration(self, state, features, satisfaction):
         self.taught.append(
@@ -67,7 +71,7 @@ def test_a_served_request(fold):
     assert statistics.virtual_queue == 0.25
     assert statistics.mean_satisfaction == 0.5
     assert statistics.model_shares() == (1.0, 0.0, 0.0)
-    assert statistics.label_credit == 0.25  # every due decision is labelled: the rate is 1
+    assert statistics.ledger.debt == 0.25  # alpha minus the label: every due decision is labelled
     assert statistics.energy_joules == 7.0
     # Ten pseudo-observations of 2 J and one of 7 J.
     assert energy_means_joules(fold.state).tolist() == pytest.approx([27 / 11, 2.0, 2.0])
@@ -140,14 +144,28 @@ def test_a_failed_exploration_is_not_waited_for(fold):
 def test_a_policy_that_learns_from_served_answers_hears_of_them():
     fold = LearningFold(learns_from_served=True)
     feed(fold, decision(model="medium"), energy(3.0, "medium"), label(0.5))
-    assert fold.taught == [("energy", [1.0, 0.25], 1, 3.0), ("label", [1.0, 0.25], 1, 0.5)]
-    assert fold.state.heads_revision == 2
+    assert fold.taught == [
+        ("decision", [1.0, 0.25], 1, "standard", 0.0),
+        ("energy", [1.0, 0.25], 1, 3.0),
+        ("label", [1.0, 0.25], 1, 0.5),
+    ]
+    assert fold.state.heads_revision == 3
+
+
+def test_what_a_served_label_taught_is_not_taught_again_by_the_exploration():
+    fold = LearningFold(learns_from_served=True)
+    feed(fold, decision(model="large", explored=True), *(label(1.0, model) for model in MODELS))
+    assert [taught for taught in fold.taught if taught[0] != "decision"] == [
+        ("label", [1.0, 0.25], 2, 1.0),
+        ("exploration", [1.0, 0.25], [1.0, 1.0, None]),
+    ]
 
 
 def test_a_redecision_supersedes_the_served_model_and_its_charge(fold):
     statistics = feed(fold, decision(alpha=0.5), redecision("small", "large"), label(1.0))
     assert statistics.served == [0, 0, 1]
-    assert statistics.label_credit == 0.25  # 1 minus the .75 that the redecision charged
+    assert statistics.ledger.label_credit == 0.25  # 1 minus the .75 that the redecision charged
+    assert statistics.ledger.debt == -0.5
     feed(fold, energy(1.0, "small"), start=10)
     assert fold.state.energy[0].samples == 0  # a broken answer says nothing of what an answer costs
     feed(fold, energy(5.0, "large", generation="g-large-again"), start=20)
@@ -258,7 +276,7 @@ def test_the_label_rate_follows_how_many_are_labelled(fold):
         fold.apply(at(2 * i + 1, decision(f"r{i}", step=i + 1)))
         if i % 4 == 0:
             fold.apply(at(2 * i + 2, label(1.0, request_id=f"r{i}")))
-    assert fold.state.sla_class("standard").label_rate == pytest.approx(0.25, abs=0.01)
+    assert fold.state.sla_class("standard").ledger.label_rate == pytest.approx(0.25, abs=0.01)
 
 
 def test_classes_are_kept_apart(fold):

@@ -43,6 +43,7 @@ POLICIES = [
     policy_from_config("messplus-2025", {}, MODELS),
     policy_from_config("single:small", {}, MODELS),
     LearningLinear(MessPlus2024Parameters()),
+    policy_from_config("pacer", {"resolve_every": 5, "window": 50}, MODELS),
 ]
 
 ids = st.sampled_from([f"r{i}" for i in range(6)])
@@ -151,7 +152,7 @@ def test_every_joule_and_every_label_is_counted_once_or_accounted_for(steps):
         fold.apply(entry)
     classes = fold.state.classes.values()
     assert all(c.virtual_queue >= 0 for c in classes)
-    assert all(0.02 <= c.label_rate <= 1 for c in classes)
+    assert all(0.02 <= c.ledger.label_rate <= 1 for c in classes)
     assert sum(c.labelled for c in classes) <= fold.state.counters.labels_learned
     assert len(fold.take_dead()) == fold.state.counters.dead_events
     assert fold.open_joins <= 6

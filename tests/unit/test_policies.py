@@ -13,7 +13,7 @@ from services.core.policies.registry import policy_from_config
 
 MODELS = ("small", "medium", "large")
 PRIORS = [ModelPrior("small", 0.4, 1.0), ModelPrior("medium", 0.6, 3.0), ModelPrior("large", 0.9, 10.0)]
-NAMES = ("messplus-2024", "messplus-2025", "static-mixture", "single:medium")
+NAMES = ("pacer", "messplus-2024", "messplus-2025", "static-mixture", "single:medium")
 FEATURES = 4
 
 masks = st.lists(st.booleans(), min_size=3, max_size=3).filter(any)

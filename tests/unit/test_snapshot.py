@@ -85,7 +85,7 @@ def edited(parts, change):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda d: d.update(format=2), "format is 2"),
+        (lambda d: d.update(format=1), "format is 1"),
         (lambda d: d.update(policy="other"), "policy is 'other'"),
         (lambda d: d.update(models=["small"]), "models is"),
         (lambda d: d.update(position="late"), "control"),

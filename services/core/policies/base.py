@@ -42,6 +42,10 @@ class ClassView:
         step: t of this decision, >= 1.
         virtual_queue: Q, >= 0.
         decision_debt: sum of alpha minus predicted satisfaction over past decisions.
+        sla_class: its name.
+        label_credit: what labels corrected of that debt so far, see `services.core.ledger`.
+        label_rate: share of due answers that got a label, in (0, 1].
+        labelled: answers that got one.
 
     """
 
@@ -49,6 +53,15 @@ class ClassView:
     step: int
     virtual_queue: float
     decision_debt: float
+    sla_class: str = ""
+    label_credit: float = 0.0
+    label_rate: float = 1.0
+    labelled: int = 0
+
+    @property
+    def debt(self) -> float:
+        """D: satisfied requests owed, provisional where labels are on their way."""
+        return self.decision_debt - self.label_credit
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +96,10 @@ class Action:
         satisfaction_variances: shape (M,), or None where the policy has none.
         scores: shape (M,); the smallest eligible one wins an exploiting decision. Where the policy
             randomises, minus each model's probability.
+        energy_joules: joules that the policy itself predicts per model, shape (M,); None where it took
+            the context's.
+        dual_joules: lambda, joules that a unit of satisfaction may cost; 0 where the policy has none.
+        debt: D as used; 0 where the policy has none.
 
     """
 
@@ -91,6 +108,9 @@ class Action:
     satisfaction_means: FloatArray
     satisfaction_variances: FloatArray | None
     scores: FloatArray
+    energy_joules: FloatArray | None = None
+    dual_joules: float = 0.0
+    debt: float = 0.0
 
 
 class RandomSource(Protocol):
@@ -118,6 +138,10 @@ class Policy(Protocol[StateT]):
     def learns_from_served(self) -> bool:
         """Whether `learn_label` and `learn_energy` do anything; only then the fold keeps every context."""
 
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether decisions need less than is learned: then routers get the `decision_arrays` alone."""
+
     def initial_state(self, priors: Sequence[ModelPrior], feature_count: int) -> StateT:
         """The state before any event, for models with these priors, in the zoo's order.
 
@@ -126,6 +150,12 @@ class Policy(Protocol[StateT]):
 
     def decide(self, context: Context, state: StateT, rng: RandomSource) -> Action:
         """Chooses a model. Never changes `state`."""
+
+    def learn_decision(self, state: StateT, features: FloatArray, model_index: int, sla: ClassView) -> None:
+        """Learns from a decision as the log has it, in place; `sla` is its class after the charge."""
+
+    def debt_bounds(self, state: StateT, sla: ClassView) -> tuple[float, float]:
+        """Least and most that the class's debt D may be; the ledger forgives what lies beyond."""
 
     def learn_exploration(self, state: StateT, features: FloatArray, satisfaction: FloatArray) -> None:
         """Learns from one exploration step, in place.
@@ -148,3 +178,14 @@ class Policy(Protocol[StateT]):
         self, arrays: Mapping[str, FloatArray], priors: Sequence[ModelPrior], feature_count: int
     ) -> StateT:
         """Inverse of `state_arrays`. Raises InvalidSnapshotError on missing, misshapen or bad arrays."""
+
+    def decision_arrays(self, state: StateT) -> dict[str, FloatArray]:
+        """What `decide` needs of the state, as named arrays: small enough to travel often."""
+
+    def decision_state_from_arrays(
+        self, arrays: Mapping[str, FloatArray], priors: Sequence[ModelPrior], feature_count: int
+    ) -> StateT:
+        """A state on which `decide` acts as on the original; it need not be able to learn.
+
+        Raises InvalidSnapshotError on missing, misshapen or bad arrays.
+        """

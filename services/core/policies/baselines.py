@@ -9,6 +9,7 @@ from services.core.errors import InvalidSnapshotError
 from services.core.events import FloatArray
 from services.core.policies.base import Action, BoolArray, Context, ModelPrior, RandomSource
 from services.core.policies.selection import largest_eligible, prior_satisfactions
+from services.core.policies.whole_state import WholeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class ModelMeans:
     energy_joules: FloatArray
 
 
-class _Fixed:
+class _Fixed(WholeState):
     """A policy without learning, whose state is the priors themselves."""
 
     @property

@@ -15,6 +15,7 @@ from services.core.exploration import exploration_probability
 from services.core.policies.base import Action, Context, ModelPrior, RandomSource
 from services.core.policies.parameters import number
 from services.core.policies.selection import largest_eligible, smallest_score
+from services.core.policies.whole_state import WholeState
 from services.core.predictor import (
     LinearPredictor,
     NetworkPredictor,
@@ -72,7 +73,7 @@ class MessPlus2025Parameters:
     seed: int = number(0, 0, _MAX_SEED)
 
 
-class _MessPlus(Generic[PredictorT]):
+class _MessPlus(WholeState, Generic[PredictorT]):
     """What both modes share: decision rule, exploration schedule, learning from exploration alone."""
 
     def __init__(self, energy_weight: float, exploration_scale: float, root: int) -> None:

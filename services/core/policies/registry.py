@@ -11,9 +11,11 @@ from services.core.policies.messplus import (
     MessPlus2025,
     MessPlus2025Parameters,
 )
+from services.core.policies.pacer import Pacer
+from services.core.policies.pacer_parameters import PacerParameters
 from services.core.policies.parameters import parse
 
-POLICY_NAMES = ("messplus-2024", "messplus-2025", "static-mixture", "single:<model>")
+POLICY_NAMES = ("pacer", "messplus-2024", "messplus-2025", "static-mixture", "single:<model>")
 """What `policy_from_config` knows."""
 
 _SINGLE = "single:"
@@ -24,6 +26,8 @@ def policy_from_config(name: str, parameters: Mapping[str, object], model_ids: S
 
     Raises ValueError naming the field ("name" or a parameter), its value and what is allowed.
     """
+    if name == "pacer":
+        return Pacer(parse(PacerParameters, parameters))
     if name == "messplus-2024":
         return MessPlus2024(parse(MessPlus2024Parameters, parameters))
     if name == "messplus-2025":

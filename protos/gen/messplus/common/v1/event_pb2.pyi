@@ -52,6 +52,9 @@ class DecisionEvent(google.protobuf.message.Message):
     ROUTER_ID_FIELD_NUMBER: builtins.int
     TRACEPARENT_FIELD_NUMBER: builtins.int
     EXPLORED_GENERATIONS_FIELD_NUMBER: builtins.int
+    SCORES_FIELD_NUMBER: builtins.int
+    DUAL_JOULES_FIELD_NUMBER: builtins.int
+    DEBT_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The request."""
     sla_class: builtins.str
@@ -84,6 +87,10 @@ class DecisionEvent(google.protobuf.message.Message):
     """The router replica that decided."""
     traceparent: builtins.str
     """W3C trace context of the request, empty when it is not traced."""
+    dual_joules: builtins.float
+    """lambda: joules that a unit of satisfaction may cost, J; 0 where the policy has none."""
+    debt: builtins.float
+    """D: satisfied requests that the class owed, as the router saw it; 0 where the policy has none."""
     @property
     def model_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The models considered, in the zoo's order; the arrays below run parallel to it."""
@@ -107,6 +114,10 @@ class DecisionEvent(google.protobuf.message.Message):
     @property
     def explored_generations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ExploredGeneration]:
         """Models that run to learn from, with their generation ids, beside the served one."""
+
+    @property
+    def scores(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Score per model; the smallest eligible one won. Empty where other fields give it."""
 
     def __init__(
         self,
@@ -133,8 +144,11 @@ class DecisionEvent(google.protobuf.message.Message):
         router_id: builtins.str = ...,
         traceparent: builtins.str = ...,
         explored_generations: collections.abc.Iterable[Global___ExploredGeneration] | None = ...,
+        scores: collections.abc.Iterable[builtins.float] | None = ...,
+        dual_joules: builtins.float = ...,
+        debt: builtins.float = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["charged_satisfaction", b"charged_satisfaction", "decision_debt", b"decision_debt", "eligible", b"eligible", "energy_joules", b"energy_joules", "explored", b"explored", "explored_generations", b"explored_generations", "features", b"features", "generation_id", b"generation_id", "min_satisfaction", b"min_satisfaction", "model_id", b"model_id", "model_ids", b"model_ids", "policy", b"policy", "request_id", b"request_id", "router_id", b"router_id", "satisfaction_means", b"satisfaction_means", "satisfaction_variances", b"satisfaction_variances", "seed", b"seed", "sla_class", b"sla_class", "snapshot_version", b"snapshot_version", "step_seen", b"step_seen", "traceparent", b"traceparent", "virtual_queue", b"virtual_queue"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["charged_satisfaction", b"charged_satisfaction", "debt", b"debt", "decision_debt", b"decision_debt", "dual_joules", b"dual_joules", "eligible", b"eligible", "energy_joules", b"energy_joules", "explored", b"explored", "explored_generations", b"explored_generations", "features", b"features", "generation_id", b"generation_id", "min_satisfaction", b"min_satisfaction", "model_id", b"model_id", "model_ids", b"model_ids", "policy", b"policy", "request_id", b"request_id", "router_id", b"router_id", "satisfaction_means", b"satisfaction_means", "satisfaction_variances", b"satisfaction_variances", "scores", b"scores", "seed", b"seed", "sla_class", b"sla_class", "snapshot_version", b"snapshot_version", "step_seen", b"step_seen", "traceparent", b"traceparent", "virtual_queue", b"virtual_queue"]) -> None: ...
 
 Global___DecisionEvent: typing_extensions.TypeAlias = DecisionEvent
 

@@ -526,6 +526,8 @@ class ExplainDecisionResponse(google.protobuf.message.Message):
     ENERGY_WEIGHT_FIELD_NUMBER: builtins.int
     POLICY_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    DUAL_JOULES_FIELD_NUMBER: builtins.int
+    DEBT_FIELD_NUMBER: builtins.int
     min_satisfaction: builtins.float
     """alpha."""
     virtual_queue: builtins.float
@@ -536,6 +538,10 @@ class ExplainDecisionResponse(google.protobuf.message.Message):
     """The policy."""
     reason: builtins.str
     """The rule in words with its numbers."""
+    dual_joules: builtins.float
+    """lambda: joules that a unit of satisfaction may cost, J; 0 where the policy has none."""
+    debt: builtins.float
+    """D: satisfied requests that the class owed, as seen; 0 where the policy has none."""
     @property
     def decision(self) -> Global___Decision:
         """The decision, without its decision id."""
@@ -554,9 +560,11 @@ class ExplainDecisionResponse(google.protobuf.message.Message):
         energy_weight: builtins.float = ...,
         policy: builtins.str = ...,
         reason: builtins.str = ...,
+        dual_joules: builtins.float = ...,
+        debt: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["decision", b"decision"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["decision", b"decision", "energy_weight", b"energy_weight", "min_satisfaction", b"min_satisfaction", "policy", b"policy", "reason", b"reason", "scores", b"scores", "virtual_queue", b"virtual_queue"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["debt", b"debt", "decision", b"decision", "dual_joules", b"dual_joules", "energy_weight", b"energy_weight", "min_satisfaction", b"min_satisfaction", "policy", b"policy", "reason", b"reason", "scores", b"scores", "virtual_queue", b"virtual_queue"]) -> None: ...
 
 Global___ExplainDecisionResponse: typing_extensions.TypeAlias = ExplainDecisionResponse
 

@@ -1,0 +1,110 @@
+"""A Gaussian belief over the weights of several linear models at once, updated one observation at a time.
+
+What one model's answer shows is partly true of the others: a hard prompt is hard for all. The prior
+correlates the models' weights, and every observation of one model moves all of them (recursive Bayesian
+linear regression; for logits its extended form).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.core.events import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class WeightPrior:
+    """How far weights may lie from their prior mean, and how alike they are between models.
+
+    Attributes:
+        intercept_sd: standard deviation of a model's intercept, > 0.
+        slope_sd: of each slope, > 0.
+        intercept_correlation: between two models' intercepts, in [0, 1).
+        slope_correlation: between two models' slopes of one feature, in [0, 1).
+
+    """
+
+    intercept_sd: float
+    slope_sd: float
+    intercept_correlation: float
+    slope_correlation: float
+
+    def covariance(self, model_count: int, feature_count: int) -> FloatArray:
+        """Over all weights, model by model, shape (M*d, M*d)."""
+        sd = np.full(feature_count, self.slope_sd)
+        sd[0] = self.intercept_sd
+        correlation = np.full(feature_count, self.slope_correlation)
+        correlation[0] = self.intercept_correlation
+        blocks = np.zeros((model_count, feature_count, model_count, feature_count))
+        for one in range(model_count):
+            for other in range(model_count):
+                alike = 1.0 if one == other else correlation
+                blocks[one, :, other, :] = np.diag(sd * sd * alike)
+        return blocks.reshape(model_count * feature_count, -1)
+
+
+class JointGaussian:
+    """Mean and covariance of the weights of M linear models on d features, the first being 1.
+
+    Args:
+        mean: shape (M, d).
+        covariance: shape (M*d, M*d), symmetric to the last bit.
+
+    """
+
+    def __init__(self, mean: FloatArray, covariance: FloatArray) -> None:
+        self.mean, self.covariance = mean, covariance
+        model_count, feature_count = mean.shape
+        spread = covariance.reshape(model_count, feature_count, model_count, feature_count)
+        self._flat_mean: FloatArray = mean.reshape(-1)
+        self.blocks: FloatArray = np.einsum("mimj->mij", spread)
+        """Covariance of each model's own weights, shape (M, d, d): a view."""
+        self._columns = covariance.reshape(-1, model_count, feature_count)
+        self._outer = np.empty_like(covariance)
+
+    @classmethod
+    def initial(cls, intercepts: Sequence[float], feature_count: int, prior: WeightPrior) -> "JointGaussian":
+        """The prior: these intercepts and no slopes."""
+        mean = np.zeros((len(intercepts), feature_count))
+        mean[:, 0] = intercepts
+        return cls(mean, prior.covariance(len(intercepts), feature_count))
+
+    def variances(self, features: FloatArray) -> FloatArray:
+        """Variance of every model's output for features (d,), shape (M,)."""
+        result: FloatArray = (self.blocks @ features) @ features
+        return result
+
+    def learn(self, model_index: int, features: FloatArray, innovation: float, precision: float) -> None:
+        """One observation of one model's output, in place.
+
+        Args:
+            model_index: which model was seen.
+            features: shape (d,).
+            innovation: precision times (observed - expected), or the gradient of a log-likelihood.
+            precision: of the observation, > 0 (for a logit, the curvature).
+
+        """
+        covaries = self._columns[:, model_index] @ features
+        d = len(features)
+        begin = model_index * d
+        gain = 1.0 / (1.0 + precision * float(covaries[begin : begin + d] @ features))
+        self._flat_mean += (gain * innovation) * covaries
+        # Scaled before the outer product: so both triangles are equal to the last bit.
+        covaries *= math.sqrt(precision * gain)
+        np.multiply(covaries[:, None], covaries, out=self._outer)
+        self.covariance -= self._outer
+
+    def packed(self) -> FloatArray:
+        """The covariance's lower triangle, row by row."""
+        return self.covariance[np.tril_indices(len(self.covariance))]
+
+    @classmethod
+    def unpacked(cls, mean: FloatArray, packed: FloatArray) -> "JointGaussian":
+        """Inverse of `packed`, beside its mean (M, d)."""
+        covariance = np.empty((mean.size, mean.size))
+        rows, columns = np.tril_indices(mean.size)
+        covariance[rows, columns] = packed
+        covariance[columns, rows] = packed
+        return cls(mean, covariance)

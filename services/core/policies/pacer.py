@@ -1,0 +1,277 @@
+"""`pacer`: the default policy. Serve argmin_m C_m(x) - lambda * p~_m(x).
+
+For a request with features x and every model m it predicts the joules C_m and the satisfaction p_m, and
+serves the model where joules minus lambda times an exploratory draw p~_m are least. Four parts:
+
+* two heads (`joint_gaussian`, `energy_head`): one joint Gaussian belief over all models each, so that every
+  label and every joule of a served answer teaches about all of them; no request is sent to every model;
+* the draw: noise on each model's mean logit, a little per request, and optimism that grows with the SLA
+  debt, so that a model that was given up too early is tried again;
+* lambda (`pacer_control`), joules per unit of satisfaction: solved every few requests as the value at
+  which the newest contexts would have met the target; nothing to retune where units or the zoo change;
+* the ledger (`services.core.ledger`): what is owed, charged by prediction and corrected by labels.
+
+Classes share the heads; each has its own target, ledger, contexts and lambda. Scaling all joules, or
+renaming models, changes no decision.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+from services.core.events import FloatArray
+from services.core.exploration import normals
+from services.core.joint_gaussian import JointGaussian
+from services.core.policies.base import Action, ClassView, Context, ModelPrior, RandomSource
+from services.core.policies.energy_head import EnergyHead
+from services.core.policies.pacer_control import (
+    Candidates,
+    ClassControl,
+    SlaLedger,
+    resolve,
+    window_requests,
+)
+from services.core.policies.pacer_parameters import PacerParameters
+from services.core.policies.pacer_state import DecisionView, PacerState
+from services.core.policies.selection import smallest_score
+from services.core.predictor import logit
+
+_EARLY = 25
+_LEAST_CURVATURE = 0.02
+_MOST_DEBT, _INFEASIBLE_DEBT = 0.2, 3.0
+_INFEASIBLE_SDS = 2.0
+
+
+class Pacer:
+    """The policy; see the module.
+
+    Args:
+        parameters: dimensionless.
+
+    """
+
+    def __init__(self, parameters: PacerParameters) -> None:
+        self._parameters = parameters
+
+    @property
+    def name(self) -> str:
+        """ "pacer"."""
+        return "pacer"
+
+    @property
+    def energy_weight(self) -> float:
+        """0: there is no V; lambda is solved."""
+        return 0.0
+
+    @property
+    def learns_from_served(self) -> bool:
+        """True: every label and every joule of a served answer teaches."""
+        return True
+
+    @property
+    def keeps_memory(self) -> bool:
+        """True: decisions need a small part of the state."""
+        return True
+
+    def initial_state(self, priors: Sequence[ModelPrior], feature_count: int) -> PacerState:
+        """The operator's beliefs, where stated; else every model satisfies half of the requests."""
+        p = self._parameters
+        satisfaction = JointGaussian.initial(
+            [0.0 if prior.satisfaction is None else logit(prior.satisfaction) for prior in priors],
+            feature_count,
+            p.satisfaction_prior(feature_count),
+        )
+        for m, prior in enumerate(priors):
+            if prior.satisfaction is None:
+                index = m * feature_count
+                satisfaction.covariance[index, index] += p.unknown_prior_sd**2 - p.prior_sd**2
+        energy = EnergyHead.initial(
+            [prior.energy_joules for prior in priors], feature_count, p.energy_prior(feature_count)
+        )
+        return PacerState(satisfaction, energy, 0, {})
+
+    def decide(self, context: Context, state: PacerState | DecisionView, rng: RandomSource) -> Action:
+        """Serves argmin_m C_m - lambda * p~_m. Never changes `state`."""
+        view = state.view() if isinstance(state, PacerState) else state
+        believed = _Believed(view, context, self._parameters)
+        draws = believed.draws(np.array(normals(rng, len(view.weights))))
+        dual_joules = math.exp(believed.log_lambda)
+        scores = believed.energy_joules - dual_joules * draws
+        chosen = smallest_score(scores, believed.energy_joules, context.eligible)
+        means = believed.satisfaction
+        # The delta method: what the logit's variance means for the probability.
+        variances = (means * (1.0 - means)) ** 2 * believed.variances
+        return Action(
+            chosen, False, means, variances, scores, believed.energy_joules, dual_joules, context.sla.debt
+        )
+
+    def propensities(self, context: Context, state: PacerState | DecisionView) -> FloatArray:
+        """Probability that `decide` serves each model, shape (M,), over its random numbers."""
+        view = state.view() if isinstance(state, PacerState) else state
+        return _Believed(view, context, self._parameters).propensities(context.eligible)
+
+    def learn_decision(
+        self, state: PacerState, features: FloatArray, model_index: int, sla: ClassView
+    ) -> None:
+        """Takes the context in, and solves lambda anew when it is time."""
+        p = self._parameters
+        state.decisions += 1
+        if state.decisions % p.resolve_every == 0 and p.forgetting:
+            self._forget(state)
+        control = state.control(sla.sla_class)
+        control.push(features, state.context_capacity(p.window))
+        if control.steps < _EARLY or control.steps % p.resolve_every == 0:
+            self._resolve(state, control, sla)
+
+    def _resolve(self, state: PacerState, control: ClassControl, sla: ClassView) -> None:
+        candidates = self._candidates(state, control, sla.debt)
+        ledger = _ledger(sla)
+        resolve(self._parameters, control, candidates, ledger)
+        mean = state.satisfaction.mean @ control.mean_features
+        hopeful = mean + _INFEASIBLE_SDS * state.mean_sd(control)
+        control.infeasible = bool(_sigmoid(hopeful).max() < sla.min_satisfaction)
+
+    def _candidates(self, state: PacerState, control: ClassControl, debt: float) -> Candidates:
+        p, belief = self._parameters, state.satisfaction
+        contexts = control.recent()
+        logits = contexts @ belief.mean.T
+        variances = np.stack([((contexts @ block) * contexts).sum(1) for block in belief.blocks], 1)
+        shrink = 1.0 / np.sqrt(1.0 + (math.pi / 8.0) * variances)
+        mean_sd = state.mean_sd(control)
+        noise_sd = np.sqrt((p.exploration * mean_sd) ** 2 + p.request_exploration**2 * variances)
+        noise = np.random.Generator(np.random.PCG64(control.steps)).standard_normal(logits.shape)
+        draws = logits + _optimism(p, debt) * mean_sd + noise_sd * noise
+        strict = logits - p.strictness * np.sqrt(variances) if p.strictness else logits
+        joules = np.exp(contexts @ state.energy.belief.mean.T + state.energy.log_scale)
+        return Candidates(_sigmoid(strict * shrink), _sigmoid(draws * shrink), joules)
+
+    def _forget(self, state: PacerState) -> None:
+        p, shape = self._parameters, state.satisfaction.mean.shape
+        share = p.forgetting * p.resolve_every
+        state.satisfaction.covariance += share * p.satisfaction_prior(shape[1]).covariance(*shape)
+        state.energy.belief.covariance += share * p.energy_prior(shape[1]).covariance(*shape)
+
+    def debt_bounds(self, state: PacerState, sla: ClassView) -> tuple[float, float]:
+        """Least and most that D may be: what cannot be paid back within the window is forgiven."""
+        control = state.classes.get(sla.sla_class)
+        steps = control.steps if control else 0
+        window = window_requests(self._parameters, _ledger(sla), steps)
+        infeasible = control is not None and control.infeasible
+        return -window, _INFEASIBLE_DEBT if infeasible else _MOST_DEBT * window
+
+    def learn_exploration(self, state: PacerState, features: FloatArray, satisfaction: FloatArray) -> None:
+        """Every label there is teaches, as one of a served answer would."""
+        for model_index, label in enumerate(satisfaction.tolist()):
+            if not math.isnan(label):
+                self.learn_label(state, features, model_index, label)
+
+    def learn_label(
+        self, state: PacerState, features: FloatArray, model_index: int, satisfaction: float
+    ) -> None:
+        """One Newton step on the label's log-likelihood."""
+        belief = state.satisfaction
+        expected = 1.0 / (1.0 + math.exp(-float(belief.mean[model_index] @ features)))
+        curvature = max(expected * (1.0 - expected), _LEAST_CURVATURE)
+        belief.learn(model_index, features, satisfaction - expected, curvature)
+
+    def learn_energy(
+        self, state: PacerState, features: FloatArray, model_index: int, energy_joules: float
+    ) -> None:
+        """One step of the energy head; lambda follows where it finds the joules' unit."""
+        shift = state.energy.learn(model_index, features, energy_joules)
+        if shift:
+            for control in state.classes.values():
+                control.log_lambda += shift
+
+    def state_arrays(self, state: PacerState) -> dict[str, FloatArray]:
+        """Both heads, packed, and every class's control."""
+        return state.arrays()
+
+    def state_from_arrays(
+        self, arrays: Mapping[str, FloatArray], priors: Sequence[ModelPrior], feature_count: int
+    ) -> PacerState:
+        """Inverse of `state_arrays`. Raises InvalidSnapshotError."""
+        return PacerState.from_arrays(arrays, len(priors), feature_count)
+
+    def decision_arrays(self, state: PacerState) -> dict[str, FloatArray]:
+        """What decisions need: both means, each model's own covariance, lambda per class."""
+        return state.view().arrays()
+
+    def decision_state_from_arrays(
+        self, arrays: Mapping[str, FloatArray], priors: Sequence[ModelPrior], feature_count: int
+    ) -> DecisionView:
+        """Inverse of `decision_arrays`. Raises InvalidSnapshotError."""
+        return DecisionView.from_arrays(arrays, len(priors), feature_count)
+
+
+class _Believed:
+    """What is believed of every model for one request, and how far the draw may stray from it."""
+
+    def __init__(self, view: DecisionView, context: Context, parameters: PacerParameters) -> None:
+        x, sla = context.features, context.sla
+        self.logits: FloatArray = view.weights @ x
+        self.variances: FloatArray = (view.blocks @ x) @ x
+        self.shrink: FloatArray = 1.0 / np.sqrt(1.0 + (math.pi / 8.0) * self.variances)
+        self.satisfaction = _sigmoid(self.logits * self.shrink)
+        self.energy_joules: FloatArray = np.exp(view.energy_weights @ x + view.energy_log_scale)
+        mean_sd = view.mean_sds.get(sla.sla_class)
+        if mean_sd is None:
+            mean_sd = np.sqrt(self.variances)
+        self.centres: FloatArray = self.logits + _optimism(parameters, sla.debt) * mean_sd
+        own, request = parameters.exploration, parameters.request_exploration
+        self.noise_sd: FloatArray = np.sqrt((own * mean_sd) ** 2 + (request * request) * self.variances)
+        found = view.log_lambdas.get(sla.sla_class)
+        self.log_lambda = self._first_lambda(sla.min_satisfaction) if found is None else found
+
+    def _first_lambda(self, min_satisfaction: float) -> float:
+        """Of a class that is not known yet: enough for a model that meets alpha here, if there is one."""
+        one = (self.satisfaction[None], self.satisfaction[None], self.energy_joules[None])
+        candidates = Candidates(*one)
+        return candidates.solved(min(min_satisfaction, candidates.best()))
+
+    def draws(self, noise: FloatArray) -> FloatArray:
+        """p~ per model from standard normal numbers, shape (M,)."""
+        return _sigmoid((self.centres + self.noise_sd * noise) * self.shrink)
+
+    def propensities(self, eligible: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> FloatArray:
+        """Integrates each model's draw against those of the others, by the midpoint rule in probability."""
+        count = len(self.logits)
+        ranks = (np.arange(_RANKS) + 0.5) / _RANKS
+        noise = _normal_quantiles(ranks)
+        dual = math.exp(self.log_lambda)
+        drawn = _sigmoid((self.centres[:, None] + self.noise_sd[:, None] * noise) * self.shrink[:, None])
+        scores = np.sort(self.energy_joules[:, None] - dual * drawn, axis=1)
+        result = np.zeros(count)
+        for m in np.flatnonzero(eligible):
+            beaten = np.ones(_RANKS)
+            for other in np.flatnonzero(eligible):
+                if other != m:
+                    below = np.searchsorted(scores[other], scores[m])
+                    beaten *= 1.0 - below / _RANKS
+            result[m] = beaten.mean()
+        result /= result.sum()
+        return result
+
+
+_RANKS = 2001
+
+
+def _normal_quantiles(ranks: FloatArray) -> FloatArray:
+    return np.array([NormalDist().inv_cdf(rank) for rank in ranks.tolist()])
+
+
+def _ledger(sla: ClassView) -> SlaLedger:
+    return SlaLedger(sla.min_satisfaction, sla.debt, sla.label_rate, sla.labelled)
+
+
+def _optimism(parameters: PacerParameters, debt: float) -> float:
+    return min(parameters.max_optimism, max(0.0, debt) / parameters.debt_scale)
+
+
+def _sigmoid(logits: FloatArray) -> FloatArray:
+    result: FloatArray = np.tanh(0.5 * logits)
+    result *= 0.5
+    result += 0.5
+    return result

@@ -1,0 +1,164 @@
+"""The control law of `pacer`: what a joule may buy, solved from the newest contexts.
+
+The dual variable lambda (joules per unit of satisfaction) is not stepped but solved: it is the value at
+which the newest requests, scored again with today's predictions, would have met the target. It is bounded
+by the zoo's own joules, so it cannot wind up while alpha is out of reach.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.core.events import FloatArray
+from services.core.policies.pacer_parameters import PacerParameters
+
+_BISECTIONS = 18
+_LOWEST, _HIGHEST = 0.01, 30.0
+_NEAR_BEST, _LEAST_MARGIN = 0.01, 0.005
+_EARLY, _EARLY_WEIGHT = 25, 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class SlaLedger:
+    """Where an SLA class stands when its target is set.
+
+    Attributes:
+        min_satisfaction: alpha.
+        debt: D, in satisfied requests.
+        label_rate: share of due answers that got a label, in (0, 1].
+        labels: answers that got one.
+
+    """
+
+    min_satisfaction: float
+    debt: float
+    label_rate: float
+    labels: int
+
+
+@dataclass(slots=True)
+class ClassControl:
+    """What `pacer` keeps of one SLA class.
+
+    Attributes:
+        steps: decisions so far.
+        log_lambda: ln of the dual variable, J.
+        mean_features: moving mean of the features, shape (d,).
+        contexts: newest features, little-endian float16 as the log holds them, shape (capacity, d).
+        filled: rows of `contexts` in use.
+        next_row: where the next context goes.
+        infeasible: whether no model is believed to reach alpha.
+
+    """
+
+    steps: int
+    log_lambda: float
+    mean_features: FloatArray
+    contexts: np.ndarray[tuple[int, int], np.dtype[np.float16]]
+    filled: int = 0
+    next_row: int = 0
+    infeasible: bool = False
+
+    @classmethod
+    def empty(cls, capacity: int, feature_count: int) -> "ClassControl":
+        """Before the first decision."""
+        return cls(0, 0.0, np.zeros(feature_count), np.zeros((capacity, feature_count), np.float16))
+
+    def push(self, features: FloatArray, capacity: int) -> None:
+        """One more request; keeps at most `capacity` of the newest contexts."""
+        if len(self.contexts) != capacity:
+            self._resize(capacity)
+        self.steps += 1
+        self.mean_features += (features - self.mean_features) / min(self.steps, capacity)
+        self.contexts[self.next_row] = features
+        self.filled = max(self.filled, self.next_row + 1)
+        self.next_row = (self.next_row + 1) % len(self.contexts)
+
+    def _resize(self, capacity: int) -> None:
+        """Another number of contexts: the newest stay, in order."""
+        order = (np.arange(self.filled) + self.next_row) % max(self.filled, 1)
+        newest = self.contexts[order][-capacity:]
+        self.contexts = np.zeros((capacity, len(self.mean_features)), np.float16)
+        self.contexts[: len(newest)] = newest
+        self.filled, self.next_row = len(newest), len(newest) % capacity
+
+    def recent(self) -> FloatArray:
+        """The newest contexts, shape (n, d), in no particular order."""
+        return self.contexts[: self.filled].astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What every model would give for n contexts.
+
+    Attributes:
+        satisfaction: predicted, shape (n, M).
+        draws: exploratory draws of it, shape (n, M).
+        energy_joules: predicted, shape (n, M).
+
+    """
+
+    satisfaction: FloatArray
+    draws: FloatArray
+    energy_joules: FloatArray
+
+    def bounds(self) -> tuple[float, float]:
+        """ln of the least and the most that lambda may be."""
+        means = self.energy_joules.mean(0)
+        return math.log(_LOWEST * float(means.min())), math.log(_HIGHEST * float(means.max()))
+
+    def mean_satisfaction(self, log_lambda: float) -> float:
+        """What serving argmin C - lambda * draw is predicted to give."""
+        chosen = (self.energy_joules - math.exp(log_lambda) * self.draws).argmin(1)
+        return self._mean(chosen)
+
+    def best(self) -> float:
+        """What always serving the best model is predicted to give."""
+        return self._mean(self.draws.argmax(1))
+
+    def _mean(self, chosen: "np.ndarray[tuple[int], np.dtype[np.intp]]") -> float:
+        return float(self.satisfaction[np.arange(len(chosen)), chosen].mean())
+
+    def solved(self, goal: float) -> float:
+        """ln lambda at which the mean predicted satisfaction meets `goal`, within the bounds."""
+        low, high = self.bounds()
+        for _ in range(_BISECTIONS):
+            middle = 0.5 * (low + high)
+            if self.mean_satisfaction(middle) < goal:
+                low = middle
+            else:
+                high = middle
+        return high
+
+
+def window_requests(parameters: PacerParameters, ledger: SlaLedger, steps: int) -> float:
+    """W: requests over which debt is paid back."""
+    return max(250.0 / ledger.label_rate, min(steps / 3.0, float(parameters.window)))
+
+
+def target(parameters: PacerParameters, ledger: SlaLedger, steps: int) -> float:
+    """Mean satisfaction to aim at: alpha, debt spread over the window, a margin while little is known."""
+    paid_back = (ledger.debt + 3.0) / window_requests(parameters, ledger, steps)
+    unlabelled = 0.5 * math.sqrt(0.23 * (1.0 - ledger.label_rate) / (ledger.labels + 10.0))
+    early = 0.144 / math.sqrt(steps + 50.0)
+    return ledger.min_satisfaction + min(max(paid_back, -0.15), 0.05) + early + unlabelled
+
+
+def goal(target_satisfaction: float, alpha: float, best: float) -> float:
+    """The target, but never paying for the last hundredth that only the dearest models give."""
+    return min(target_satisfaction, max(best - _NEAR_BEST, min(target_satisfaction, alpha + _LEAST_MARGIN)))
+
+
+def resolve(
+    parameters: PacerParameters, control: ClassControl, candidates: Candidates, ledger: SlaLedger
+) -> None:
+    """Moves lambda towards the value at which the newest contexts would have met the target."""
+    wanted = target(parameters, ledger, control.steps)
+    solution = candidates.solved(goal(wanted, ledger.min_satisfaction, candidates.best()))
+    weight = parameters.resolve_weight
+    if control.steps < _EARLY:
+        weight = 1.0 if control.steps == 1 else _EARLY_WEIGHT
+    low, high = candidates.bounds()
+    moved = control.log_lambda + weight * (solution - control.log_lambda)
+    control.log_lambda = min(max(moved, low), high)

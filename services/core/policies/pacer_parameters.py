@@ -1,0 +1,58 @@
+"""Parameters of `pacer`: all dimensionless, one set for every zoo."""
+
+from dataclasses import dataclass
+
+from services.core.joint_gaussian import WeightPrior
+from services.core.policies.parameters import number
+
+
+@dataclass(frozen=True, slots=True)
+class PacerParameters:
+    """What an operator may set of `pacer`; nothing needs to be.
+
+    Attributes:
+        prior_sd: of a model's intercept, logits, where the operator stated its satisfaction.
+        unknown_prior_sd: the same where he did not.
+        slope_sd: of all slopes together, logits.
+        intercept_correlation: of satisfaction between models.
+        slope_correlation: the same for slopes, and for all weights of energy.
+        energy_prior_sd: of a model's intercept, ln J.
+        energy_slope_sd: of all slopes together, ln J.
+        exploration: noise on a model's mean logit, in its standard deviations.
+        request_exploration: noise on a request's logit, in its standard deviations.
+        debt_scale: SLA debt, in requests, that adds one standard deviation of optimism.
+        max_optimism: most standard deviations of optimism.
+        window: contexts that the dual variable is solved over.
+        resolve_every: decisions between two solutions.
+        resolve_weight: how far a solution moves the dual variable, in ln.
+        strictness: standard deviations by which predictions are lowered when it is solved; 0 is cheapest.
+        forgetting: share of the prior covariance that a request adds.
+
+    """
+
+    prior_sd: float = number(0.5, 0.01, 10.0, "logit")
+    unknown_prior_sd: float = number(1.0, 0.01, 10.0, "logit")
+    slope_sd: float = number(1.0, 0.01, 10.0, "logit")
+    intercept_correlation: float = number(0.5, 0.0, 0.99)
+    slope_correlation: float = number(0.9, 0.0, 0.99)
+    energy_prior_sd: float = number(0.7, 0.01, 10.0, "ln J")
+    energy_slope_sd: float = number(0.5, 0.01, 10.0, "ln J")
+    exploration: float = number(0.4, 0.0, 3.0)
+    request_exploration: float = number(0.15, 0.0, 3.0)
+    debt_scale: float = number(8.0, 0.1, 1e6, "requests")
+    max_optimism: float = number(4.0, 0.0, 10.0)
+    window: int = number(1000, 50, 10_000, "requests")
+    resolve_every: int = number(25, 1, 1000, "requests")
+    resolve_weight: float = number(0.25, 0.01, 1.0)
+    strictness: float = number(0.0, 0.0, 3.0)
+    forgetting: float = number(1e-5, 0.0, 0.1)
+
+    def satisfaction_prior(self, feature_count: int) -> WeightPrior:
+        """Of the satisfaction head, where every model's satisfaction was stated."""
+        slope_sd = self.slope_sd / max(1, feature_count - 1) ** 0.5
+        return WeightPrior(self.prior_sd, slope_sd, self.intercept_correlation, self.slope_correlation)
+
+    def energy_prior(self, feature_count: int) -> WeightPrior:
+        """Of the energy head."""
+        slope_sd = self.energy_slope_sd / max(1, feature_count - 1) ** 0.5
+        return WeightPrior(self.energy_prior_sd, slope_sd, self.slope_correlation, self.slope_correlation)
