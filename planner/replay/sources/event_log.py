@@ -1,0 +1,142 @@
+"""Outcomes from a recorded event log of this system: one entry a line, as JSON.
+
+    {"id": "1763-0", "type": "decision", "data": "<base64 of the protobuf message>", "step": 1}
+
+A log tells what the models made that were asked. Requests that every model answered, with a label and
+joules each (exploration steps, shadow calls), can be replayed; the others cannot, and are counted in a note.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from planner.replay.outcomes import Outcomes, outcomes_from_columns
+from services.common.event_codec import decode_entry
+from services.core.errors import ConfigError, ConfigProblem
+from services.core.events import (
+    Decision,
+    EnergyAttributed,
+    Entry,
+    FloatArray,
+    Label,
+    Outcome,
+    Redecision,
+    Role,
+)
+
+
+@dataclass(slots=True)
+class _Request:
+    """What the log tells of a request; generation id -> model, label, joules, tokens."""
+
+    decision: Decision | None = None
+    served_id: str = ""
+    models: dict[str, str] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    labels: dict[str, float] = field(default_factory=dict)
+    joules: dict[str, float] = field(default_factory=dict)
+
+    def take(self, entry: Entry) -> None:
+        match entry.event:
+            case Decision() as event:
+                self.decision, self.served_id = event, self.served_id or event.generation_id
+                self.models[event.generation_id] = event.model_id
+                self.models |= {g.generation_id: g.model_id for g in event.explored_generations}
+            case Redecision() as event:
+                self.served_id = event.generation_id
+                self.models[event.generation_id] = event.model_id
+                self.failed.add(event.failed_generation_id)
+            case Outcome() as event:
+                self.models[event.generation_id] = event.model_id
+                if event.role is Role.FAILED:
+                    self.failed.add(event.generation_id)
+            case EnergyAttributed() as event:
+                self.joules[event.generation_id] = event.energy_joules
+            case Label() as event:
+                self.labels.setdefault(event.generation_id, event.satisfaction)
+
+    def rows(self) -> dict[str, tuple[float, float]]:
+        """Model -> satisfaction and joules, of generations that have both."""
+        if "" in self.labels:
+            self.labels.setdefault(self.served_id, self.labels.pop(""))
+        known = (self.labels.keys() & self.joules.keys() & self.models.keys()) - self.failed
+        return {self.models[g]: (self.labels[g], self.joules[g]) for g in sorted(known)}
+
+
+def read_event_log(path: Path) -> Outcomes:
+    """Reads a recorded log.
+
+    Raises ConfigError for a line that is no entry, naming it, and where no request has every model's
+    outcome; OSError.
+    """
+    requests: dict[str, _Request] = {}
+    for entry in read_entries(path):
+        requests.setdefault(entry.event.request_id, _Request()).take(entry)
+    decided = {name: r for name, r in requests.items() if r.decision is not None}
+    models = dict.fromkeys(m for r in decided.values() if r.decision for m in r.decision.model_ids)
+    complete = {name: r for name, r in decided.items() if r.rows().keys() >= models.keys()}
+    if not complete:
+        raise _problem(path, "requests", f"{len(decided)}, none of them answered by every model", _WANTED)
+    note = (
+        f"{len(complete):,} of {len(decided):,} requests of the log were answered, judged and measured with "
+        "every model and are replayed."
+    )
+    columns: dict[str, list[object]] = {
+        name: [] for name in ("request_id", "benchmark", "prompt", "model", "correct", "energy_joules")
+    }
+    features: list[FloatArray] = []
+    for name, request in complete.items():
+        if request.decision is None:
+            continue
+        features.append(request.decision.features)
+        for model, (satisfaction, joules) in request.rows().items():
+            values = (name, request.decision.sla_class, "", model, satisfaction, joules)
+            for column, value in zip(columns.values(), values, strict=True):
+                column.append(value)
+    outcomes = outcomes_from_columns(str(path), path.stem, columns, [note])
+    return _with_features(outcomes, np.array(features))
+
+
+_WANTED = "at least one with a label and joules for each model (explored steps have them)"
+
+
+def _with_features(outcomes: Outcomes, features: FloatArray) -> Outcomes:
+    from dataclasses import replace
+
+    return replace(outcomes, features=features)
+
+
+def read_entries(path: Path) -> Iterator[Entry]:
+    """The entries of a recorded log, in order. Raises ConfigError naming the line that is none."""
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                record = json.loads(line)
+                fields = {b"type": record["type"].encode(), b"data": base64.b64decode(record["data"])}
+                if "step" in record:
+                    fields[b"step"] = str(record["step"]).encode()
+                yield decode_entry(record["id"].encode(), fields)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise _problem(path, f"line {number}", line.strip()[:60], f"no log entry: {error}") from None
+
+
+def record_entries(path: Path, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
+    """Appends entries of the stream, as Redis gives them, to a recorded log."""
+    with path.open("a", encoding="utf-8") as file:
+        for entry_id, fields in entries:
+            record: dict[str, object] = {
+                "id": entry_id.decode(),
+                "type": fields[b"type"].decode(),
+                "data": base64.b64encode(fields[b"data"]).decode(),
+            }
+            if b"step" in fields:
+                record["step"] = int(fields[b"step"])
+            file.write(json.dumps(record) + "\n")
+
+
+def _problem(path: Path, key: str, value: str, allowed: str) -> ConfigError:
+    return ConfigError([ConfigProblem(str(path), key, value, allowed)])
