@@ -6,6 +6,7 @@ import typer
 
 from cli.commands import models
 from cli.commands.demo import demo
+from cli.commands.replay import replay
 from cli.commands.status import status
 from cli.commands.up import up
 from cli.failure import ReportingGroup
@@ -28,11 +29,13 @@ def messplus(
     """Serve language models for the least energy at a promised quality.
 
     Start with [bold]messplus demo[/bold] (about ten minutes), or run the system with [bold]messplus up[/bold]
-    and look at it with [bold]messplus status --watch[/bold].
+    and look at it with [bold]messplus status --watch[/bold]. Try policies on recorded outcomes with
+    [bold]messplus replay[/bold].
     """
 
 
 app.command()(up)
 app.command()(demo)
+app.command()(replay)
 app.command()(status)
 app.add_typer(models.app, name="models")

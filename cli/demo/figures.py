@@ -1,36 +1,19 @@
 """The run's figures as PNG; each title says what the figure shows. Drawn without a display."""
 
-import io
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import matplotlib
 import matplotlib.patches
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from cli.demo.baselines import Contender
 from cli.demo.summary import Floats, Summary
-from cli.demo.theme import LIGHT, Theme, style
+from cli.demo.theme import LIGHT, Theme
 from cli.demo.verdict import joules, percent, weights
-
-_MODEL_COLOURS = ("#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#0072B2", "#D55E00", "#F0E442", "#999999")
-"""Okabe and Ito's palette: told apart with every common colour blindness."""
+from cli.picture import PALETTE, Picture, as_percent, drawn
 
 _WINDOW_SHARE = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One figure."""
-
-    title: str
-    """The finding it shows."""
-    png: bytes
-    """The image, 1600 pixels wide."""
 
 
 def draw_figures(summary: Summary, theme: Theme = LIGHT) -> dict[str, Picture]:
@@ -46,14 +29,7 @@ def draw_figures(summary: Summary, theme: Theme = LIGHT) -> dict[str, Picture]:
 
 
 def _picture(draw: Callable[[Axes, Summary, Theme], str], summary: Summary, theme: Theme) -> Picture:
-    with matplotlib.rc_context(style(theme)):
-        figure = Figure(figsize=(8, 4.2), dpi=200, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
-        axes = figure.add_subplot()
-        title = draw(axes, summary, theme)
-        figure.suptitle(title, x=0.015, ha="left", fontsize=13, fontweight="bold", color=theme.ink)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-    return Picture(title, buffer.getvalue())
+    return drawn(lambda figure, theme: draw(figure.add_subplot(), summary, theme), theme)
 
 
 def _contenders(axes: Axes, summary: Summary, theme: Theme) -> str:
@@ -124,7 +100,7 @@ def _satisfaction(axes: Axes, summary: Summary, theme: Theme) -> str:
         _mark_moment(axes, summary.met_from, float(running[summary.met_from - 1]), theme)
     axes.set_ylim(*_satisfaction_range(running, target))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(_as_percent)
+    axes.yaxis.set_major_formatter(as_percent)
     axes.set_ylabel("mean satisfaction so far")
     return _satisfaction_title(summary)
 
@@ -193,7 +169,7 @@ def _shares(axes: Axes, summary: Summary, theme: Theme) -> str:
     served = np.array(summary.trace.model_ids)
     chosen = (served[:, None] == np.array(summary.models)).astype(np.float64)
     window = max(1, served.size // _WINDOW_SHARE)
-    colours = [_MODEL_COLOURS[index % len(_MODEL_COLOURS)] for index in range(len(summary.models))]
+    colours = [PALETTE[index % len(PALETTE)] for index in range(len(summary.models))]
     shares = _sliding_mean(chosen, window)
     axes.stackplot(np.arange(1, served.size + 1), shares.T, colors=colours, step="mid")
     labels = [f"{model}  {percent(summary.model_shares[model], 0)}" for model in summary.models]
@@ -201,7 +177,7 @@ def _shares(axes: Axes, summary: Summary, theme: Theme) -> str:
     axes.figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     _by_request(axes, served.size, grid=False)
     axes.set_ylim(0, 1)
-    axes.yaxis.set_major_formatter(_as_percent)
+    axes.yaxis.set_major_formatter(as_percent)
     smoothed = f"\n(mean of {window:,} around each)" if window > 1 else ""
     axes.set_ylabel(f"share of requests{smoothed}")
     busiest = max(summary.models, key=lambda model: summary.model_shares[model])
@@ -244,7 +220,3 @@ def _by_request(axes: Axes, count: int, grid: bool = True) -> None:
 def _marker(values: Floats) -> str:
     """A line of one point would be invisible."""
     return "o" if values.size == 1 else ""
-
-
-def _as_percent(share: float, _position: float) -> str:
-    return f"{share * 100:.0f} %"

@@ -1,6 +1,5 @@
 """The run's report: a table for the terminal, PNG figures, and one HTML page that needs nothing else."""
 
-import base64
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -9,11 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.demo.baselines import Contender
-from cli.demo.figures import Picture, draw_figures
+from cli.demo.figures import draw_figures
 from cli.demo.page import DEFINITIONS, STYLE
 from cli.demo.summary import Summary
 from cli.demo.theme import DARK, LIGHT
 from cli.demo.verdict import joules, percent, verdict, weights
+from cli.picture import Picture, figure_html
 
 _COLUMNS = ("contender", "satisfied", "target", "energy per request", "with idle energy", "models")
 
@@ -60,7 +60,7 @@ def render_html(
     sections = [
         _verdict_section(summary),
         _contender_section(summary),
-        *(_figure(light[name], dark[name]) for name in light),
+        *(figure_html(light[name], dark[name]) for name in light),
         _kinds_section(summary),
         _settings_section(settings),
         _definition_section(),
@@ -117,18 +117,6 @@ def _cells(contender: Contender, summary: Summary) -> tuple[str, ...]:
         joules(contender.total_joules),
         weights(contender.weights or (summary.model_shares if contender is summary.router else {})) or "all",
     )
-
-
-def _figure(light: Picture, dark: Picture) -> str:
-    return (
-        '<figure><picture><source media="(prefers-color-scheme: dark)" '
-        f'srcset="{_inlined(dark)}"><img alt="{escape(light.title)}" src="{_inlined(light)}">'
-        "</picture></figure>"
-    )
-
-
-def _inlined(picture: Picture) -> str:
-    return f"data:image/png;base64,{base64.b64encode(picture.png).decode('ascii')}"
 
 
 def _kinds_section(summary: Summary) -> str:

@@ -84,8 +84,17 @@ class Trace:
     @classmethod
     def empty(cls, count: int) -> "Trace":
         """A trace of `count` requests to be filled in."""
-        zeros = np.zeros((7, count))
-        return cls(np.zeros(count, np.int64), *zeros, np.zeros(count, bool))
+        return cls(
+            models=np.zeros(count, np.int64),
+            satisfaction=np.zeros(count),
+            energy_joules=np.zeros(count),
+            explored_joules=np.zeros(count),
+            predicted_satisfaction=np.zeros(count),
+            predicted_joules=np.zeros(count),
+            virtual_queue=np.zeros(count),
+            ledger=np.zeros(count),
+            labelled=np.zeros(count, bool),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Baselines: what the same requests would have cost with less freedom, or with knowledge of the future."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -125,7 +126,7 @@ def cheapest_shares(
         hull = _lower_hull(points_means, points_costs)
         reached += weight * hull[0][0]
         spent += weight * hull[0][1]
-        for (mean, cost), (next_mean, next_cost) in zip(hull, hull[1:], strict=False):
+        for (mean, cost), (next_mean, next_cost) in itertools.pairwise(hull):
             gain, price = next_mean - mean, next_cost - cost
             edges.append((price / gain, weight * gain, weight * price))
     for _, gain, price in sorted(edges):

@@ -9,7 +9,7 @@ joules each (exploration steps, shadow calls), can be replayed; the others canno
 import base64
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,8 +105,6 @@ _WANTED = "at least one with a label and joules for each model (explored steps h
 
 
 def _with_features(outcomes: Outcomes, features: FloatArray) -> Outcomes:
-    from dataclasses import replace
-
     return replace(outcomes, features=features)
 
 

@@ -1,0 +1,247 @@
+"""`messplus replay`: policies on recorded outcomes, beside everything that hindsight could have done."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from cli.console import command_console
+from cli.failure import config_error
+from cli.replay.loading import load_outcomes
+from cli.replay.summary import baseline_table, study_table
+from planner.replay.features import request_features
+from planner.replay.labels import LabelRegime, parse_labels
+from planner.replay.outcomes import Outcomes
+from planner.replay.priors import PriorKind
+from planner.replay.sources.event_log import read_event_log
+from planner.replay.streams import Order
+from planner.replay.study import (
+    Question,
+    Study,
+    combinations,
+    default_policies,
+    default_targets,
+    document,
+    run_study,
+)
+from services.core.events import FloatArray
+from services.core.policies.registry import policy_from_config
+
+DEFAULT_SEEDS = 5
+MAX_SEEDS = 1000
+_SHOWN_EVERY = 250
+
+
+def replay(
+    outcomes: Annotated[
+        Path | None,
+        typer.Option(
+            "--outcomes",
+            help="What every model made of every request: .parquet, MESS+'s or RouteLLM's .csv, "
+            "RouterBench's .pkl.",
+            metavar="FILE",
+        ),
+    ] = None,
+    from_log: Annotated[
+        Path | None,
+        typer.Option("--from-log", help="A recorded event log of this system instead.", metavar="FILE"),
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--policy", help="Repeat for several. Default: all; also single:<model>.", metavar="NAME"
+        ),
+    ] = None,
+    min_satisfaction: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--min-satisfaction",
+            help="The target, in (0, 1); repeat for several. Default: the quarters between the cheapest and "
+            "the best single model.",
+            metavar="A",
+        ),
+    ] = None,
+    order: Annotated[
+        Order, typer.Option("--order", help="random; sorted by benchmark; drift in mid-stream.")
+    ] = Order.RANDOM,
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels",
+            help="full; partial:0.2 (share); delayed:200 (requests); biased:3 (dissatisfied users answer "
+            "three times as often); biased:3+audit:0.02 (and 2 % are judged whatever users do).",
+        ),
+    ] = "full",
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, max=MAX_SEEDS, help="Runs of each, from seed 0.")
+    ] = DEFAULT_SEEDS,
+    prior: Annotated[
+        PriorKind,
+        typer.Option("--prior", help="rough: mean satisfaction known to 10 points; none: nothing is known."),
+    ] = PriorKind.ROUGH,
+    class_per_benchmark: Annotated[
+        bool, typer.Option("--class-per-benchmark", help="An SLA class with the target for every benchmark.")
+    ] = False,
+    snapshot_every: Annotated[
+        int,
+        typer.Option(
+            "--snapshot-every",
+            min=1,
+            help="Requests that the router decides on one snapshot of what is learned.",
+        ),
+    ] = 1,
+    energy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--energy", help="Joules per request of a model whose file has none; repeat.", metavar="MODEL=J"
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write every run and baseline here.", metavar="OUT.json")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write figures and tables here.", metavar="OUT.html")
+    ] = None,
+) -> None:
+    """Run policies over recorded outcomes, with the decision function and the fold that run live.
+
+    Every request goes through decision, joules, label and learning as in a running system; all joules count,
+    those of exploration too. Beside each policy stand single models, the cheapest static mixture, a mixture
+    per benchmark and a clairvoyant, which all know in hindsight what a policy has to learn. The same seed
+    gives the same numbers.
+
+    A .parquet FILE has one row per request and model: request_id, benchmark, prompt, model, correct (0 to 1),
+    energy_joules, and if known prompt_tokens and completion_tokens; other columns are ignored.
+
+    Examples:
+
+      messplus replay --outcomes outcomes.parquet
+
+      messplus replay --outcomes outcomes.parquet --policy messplus-2025 --min-satisfaction 0.6 --seeds 1
+
+      messplus replay --outcomes outcomes.parquet --labels partial:0.2 --order drift --json runs.json
+
+      messplus replay --outcomes two_models.csv --energy small=90 --energy large=700 --report replay.html
+    """
+    console = command_console()
+    data = _load(outcomes, from_log, energy or [])
+    question = Question(
+        tuple(policy or default_policies()),
+        tuple(min_satisfaction or default_targets(data)),
+        order,
+        _labels(labels),
+        seeds,
+        prior,
+        class_per_benchmark,
+        snapshot_every,
+    )
+    _check(question, data, [path for path in (json_file, report) if path])
+    study = _run(data, question, console)
+    _show(study, json_file, report, console)
+
+
+def _load(outcomes: Path | None, from_log: Path | None, energy: Sequence[str]) -> Outcomes:
+    if (outcomes is None) == (from_log is None):
+        value = "neither" if outcomes is None else "both"
+        raise config_error("replay", "--outcomes, --from-log", value, "exactly one is needed")
+    if from_log is not None:
+        return read_event_log(from_log)
+    joules = {}
+    for text in energy:
+        model, _, number = text.rpartition("=")
+        if not model or not _is_positive(number):
+            raise config_error("replay", "--energy", text, "MODEL=J, J a number above 0")
+        joules[model] = float(number)
+    return load_outcomes(outcomes or Path(), joules)
+
+
+def _is_positive(text: str) -> bool:
+    try:
+        return 0.0 < float(text) < float("inf")
+    except ValueError:
+        return False
+
+
+def _labels(text: str) -> LabelRegime:
+    try:
+        return parse_labels(text)
+    except ValueError as error:
+        raise config_error("replay", "--labels", text, str(error)) from None
+
+
+def _check(question: Question, data: Outcomes, files: Sequence[Path]) -> None:
+    """What can be wrong is found before hours of runs, not after. Raises ConfigError."""
+    for target in question.targets:
+        if not 0.0 < target < 1.0:
+            raise config_error(
+                "replay", "--min-satisfaction", target, "must be between 0 and 1, both excluded"
+            )
+    for name in question.policies:
+        try:
+            policy_from_config(name, {}, data.model_ids)
+        except ValueError as error:
+            raise config_error("replay", "--policy", name, str(error)) from None
+    for path in files:
+        if not path.absolute().parent.is_dir():
+            raise config_error("replay", "output", path, "its folder does not exist")
+
+
+def _run(data: Outcomes, question: Question, console: Console) -> Study:
+    runs = len(list(combinations(question)))
+    with _progress(console, "features", len(data)) as advance:
+        features = _features(data, advance)
+    with _progress(console, f"{runs} runs", runs * len(data)) as advance:
+        return run_study(data, features, question, advance)
+
+
+def _features(data: Outcomes, advance: Callable[[], None]) -> FloatArray:
+    def watch(prompts: Iterable[str]) -> Iterator[str]:
+        for prompt in prompts:
+            advance()
+            yield prompt
+
+    if data.features is not None:
+        return data.features
+    # The embedding and its tokenizer take a second to read, which other commands should not pay for.
+    from services.router.adapters.static_embedding import CompactFeatures, StaticEmbedding
+
+    return request_features(data, CompactFeatures(StaticEmbedding()), watch)
+
+
+@contextmanager
+def _progress(console: Console, title: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar for `total` steps; yields what counts one. Away from a terminal nothing is drawn."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    done = 0
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            # Drawing costs more than deciding.
+            if done % _SHOWN_EVERY == 0:
+                bar.update(task, completed=done)
+
+        yield advance
+
+
+def _show(study: Study, json_file: Path | None, report: Path | None, console: Console) -> None:
+    console.print(study_table(study))
+    console.print(baseline_table(study))
+    for note in study.notes:
+        console.print(note, highlight=False, markup=False)
+    if json_file:
+        json_file.write_text(json.dumps(document(study), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        console.print(f"All runs: {json_file.absolute()}", highlight=False, soft_wrap=True)
+    if report:
+        # Matplotlib takes a second to import, which only those who want figures should pay for.
+        from cli.replay.report import write_report
+
+        write_report(report, study)
+        console.print(f"Figures and tables: {report.absolute()}", highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""The `messplus replay` command: sources by file name, table, figures and report."""
