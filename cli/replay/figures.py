@@ -12,7 +12,7 @@ from cli.picture import PALETTE, Picture, as_percent, drawn
 from cli.replay.summary import Line, lines
 from planner.replay.driver import Trace
 from planner.replay.metrics import running_mean
-from planner.replay.study import RunResult, Study
+from planner.replay.study import NEEDS_HINDSIGHT, RunResult, Study
 from services.core.events import FloatArray
 
 _MIXTURES = {
@@ -36,7 +36,7 @@ def draw_figures(study: Study, theme: Theme) -> dict[str, Picture]:
     drawings: dict[str, tuple[Callable[[Figure, Theme], str], float]] = {
         "energy": (lambda figure, theme: _energy(figure.add_subplot(), study, theme), 5.2),
         "satisfaction": (lambda figure, theme: _satisfaction(figure.add_subplot(), shown, theme), 4.2),
-        "debts": (lambda figure, theme: _debts(figure, shown, theme), 5.6),
+        "debts": (lambda figure, theme: _debts(figure, shown, theme), 7.0),
         "shares": (lambda figure, _: _shares(figure, study, shown), 1.0 + _PANEL_INCHES * panels),
         "calibration": (lambda figure, theme: _calibration(figure, shown, theme), 4.4),
     }
@@ -68,15 +68,25 @@ def _energy(axes: Axes, study: Study, theme: Theme) -> str:
     for colour, policy in zip(_colours(study.question.policies), study.question.policies, strict=True):
         _energy_line(axes, [line for line in found if line.policy == policy], colour)
     axes.set_yscale("log")
+    for axis_labels in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis_labels(_plain)
     axes.xaxis.set_major_formatter(as_percent)
     axes.set_xlabel("target (diamonds: mean satisfaction of a single model)")
     axes.set_ylabel("energy per request (J)")
     axes.grid(axis="y")
     axes.figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    best = min(found, key=lambda line: line.ratio)
-    return (
-        f"{best.policy} comes to {best.ratio:.2f} of the static mixture at {100 * best.min_satisfaction:g} %"
-    )
+    best = min(_learning(found), key=lambda line: line.ratio)
+    share = f"{best.ratio:.2f} of the static mixture's joules"
+    return f"{best.policy} comes down to {share} at {100 * best.min_satisfaction:g} %"
+
+
+def _learning(found: Sequence[Line]) -> Sequence[Line]:
+    """Policies that learn, where there are any: the played mixture differs from the computed one by chance."""
+    return [line for line in found if line.policy != NEEDS_HINDSIGHT] or found
+
+
+def _plain(joules: float, _position: float) -> str:
+    return f"{joules:g}"
 
 
 def _energy_line(axes: Axes, found: Sequence[Line], colour: str) -> None:
@@ -104,27 +114,27 @@ def _satisfaction(axes: Axes, shown: Sequence[tuple[RunResult, Trace]], theme: T
     axes.set_ylim(min(target, settled.min()) - margin, max(target, settled.max()) + margin)
     axes.yaxis.set_major_formatter(as_percent)
     axes.set_ylabel("mean satisfaction so far")
-    _by_request(axes)
+    _by_request(axes, shown)
     axes.legend(frameon=False, fontsize=9)
     kept = [run.policy for run, _ in shown if run.metrics.satisfaction >= target - 0.005]
     return f"Within half a point of {100 * target:g} % at the end: {', '.join(kept) or 'none'}"
 
 
 def _debts(figure: Figure, shown: Sequence[tuple[RunResult, Trace]], theme: Theme) -> str:
-    """What policies steer by: Q of the published method, the ledger."""
-    upper, lower = figure.subplots(2, 1, sharex=True)
+    """What policies steer by: lambda, the ledger, and Q of the published method."""
+    panels = figure.subplots(3, 1, sharex=True)
+    headings = ("dual variable\n(J per answer)", "ledger\n(answers owed)", "virtual queue Q")
     for (run, trace), colour in zip(shown, _colours([r.policy for r, _ in shown]), strict=True):
-        upper.plot(_requests(trace), trace.virtual_queue, color=colour, label=run.policy, linewidth=1.2)
-        lower.plot(_requests(trace), trace.ledger, color=colour, linewidth=1.2)
-    upper.set_ylabel("virtual queue Q")
-    lower.set_ylabel("ledger\n(answers owed)")
-    for axes in (upper, lower):
+        for axes, values in zip(panels, (trace.dual_joules, trace.ledger, trace.virtual_queue), strict=True):
+            if axes is not panels[0] or values.any():
+                axes.plot(_requests(trace), values, color=colour, label=run.policy, linewidth=1.2)
+    for axes, heading in zip(panels, headings, strict=True):
         axes.axhline(0, color=theme.muted, linewidth=0.8)
         axes.grid(axis="y")
-    _by_request(lower)
-    upper.legend(frameon=False, fontsize=9)
-    ends = ", ".join(f"{run.policy} {trace.ledger[-1]:.1f}" for run, trace in shown)
-    return f"Owed at the end: {ends}"
+        axes.set_ylabel(heading)
+    _by_request(panels[-1], shown)
+    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    return "What the policies steer by: price, ledger and queue"
 
 
 def _shares(figure: Figure, study: Study, shown: Sequence[tuple[RunResult, Trace]]) -> str:
@@ -139,7 +149,7 @@ def _shares(figure: Figure, study: Study, shown: Sequence[tuple[RunResult, Trace
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(as_percent)
         axes.set_title(run.policy, loc="left", fontsize=10)
-    _by_request(panels[-1])
+    _by_request(panels[-1], shown)
     handles = [matplotlib.patches.Patch(color=colour) for colour in colours]
     figure.legend(handles, models, loc="outside lower center", ncols=5, frameon=False)
     return "Which model served, in a sliding twentieth of the stream"
@@ -155,14 +165,12 @@ def _sliding(values: FloatArray, window: int) -> FloatArray:
 def _calibration(figure: Figure, shown: Sequence[tuple[RunResult, Trace]], theme: Theme) -> str:
     """What was predicted of served answers against what came, in tenths of the requests."""
     left, right = figure.subplots(1, 2)
-    errors = []
     for (run, trace), colour in zip(shown, _colours([r.policy for r, _ in shown]), strict=True):
         served = trace.energy_joules - trace.explored_joules
         left.plot(
             *_tenths(trace.predicted_satisfaction, trace.satisfaction), "o-", color=colour, label=run.policy
         )
         right.plot(*_tenths(trace.predicted_joules, served), "o-", color=colour)
-        errors.append(f"{run.policy} {trace.predicted_joules.sum() / served.sum():.2f}")
     left.plot([0, 1], [0, 1], color=theme.muted, linewidth=0.8)
     low, high = right.get_xlim()
     right.plot([max(low, 0.0), high], [max(low, 0.0), high], color=theme.muted, linewidth=0.8)
@@ -171,7 +179,7 @@ def _calibration(figure: Figure, shown: Sequence[tuple[RunResult, Trace]], theme
     right.set_xlabel("predicted joules")
     right.set_ylabel("mean joules")
     left.legend(frameon=False, fontsize=9)
-    return f"Predicted joules over real ones: {', '.join(errors)}"
+    return "Predictions of served answers against what came (line: perfect)"
 
 
 def _tenths(predicted: FloatArray, real: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -190,6 +198,6 @@ def _requests(trace: Trace) -> FloatArray:
     return np.arange(1.0, len(trace.models) + 1.0)
 
 
-def _by_request(axes: Axes) -> None:
+def _by_request(axes: Axes, shown: Sequence[tuple[RunResult, Trace]]) -> None:
     axes.set_xlabel("request")
-    axes.margins(x=0)
+    axes.set_xlim(1, max(2, len(shown[0][1].models)))

@@ -78,6 +78,8 @@ class Trace:
     """Q as the decision saw it."""
     ledger: FloatArray
     """Decision debt at the decision minus the credit of all labels until then."""
+    dual_joules: FloatArray
+    """lambda, joules that a unit of satisfaction may cost; 0 for policies without."""
     labelled: npt.NDArray[np.bool_]
     """Whether the request was judged."""
 
@@ -93,6 +95,7 @@ class Trace:
             predicted_joules=np.zeros(count),
             virtual_queue=np.zeros(count),
             ledger=np.zeros(count),
+            dual_joules=np.zeros(count),
             labelled=np.zeros(count, bool),
         )
 
@@ -159,8 +162,8 @@ class Driver:
             known,
         )
         decision = self._router.decide(arrived, self._settings.min_satisfaction)
-        self._append(decision)
         ledger = self._router.ledger(decision.sla_class, decision.decision_debt)
+        self._append(decision)
         served = self._index[decision.model_id]
         self._record(number, decision, served, ledger)
         generations = [(served, decision.generation_id, Role.SERVED)]
@@ -178,6 +181,7 @@ class Driver:
         trace.predicted_satisfaction[number] = decision.charged_satisfaction
         trace.predicted_joules[number] = decision.energy_joules[served]
         trace.virtual_queue[number], trace.ledger[number] = decision.virtual_queue, ledger
+        trace.dual_joules[number] = decision.dual_joules
 
     def _answer(self, number: int, request_id: str, model: int, generation_id: str, role: Role) -> None:
         joules = float(self._stream.energy_joules[number, model])

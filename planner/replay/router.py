@@ -9,7 +9,7 @@ from services.core.events import Decision, FloatArray, ModelGeneration
 from services.core.exploration import DecisionRandom, decision_seed
 from services.core.fold import Fold, FoldSettings
 from services.core.learner_state import energy_means_joules
-from services.core.policies.base import Action, ClassView, Context, ModelPrior, Policy
+from services.core.policies.base import Action, Context, ModelPrior, Policy
 from services.core.snapshot import Snapshot, decode_snapshot, prior_snapshot
 
 
@@ -67,8 +67,7 @@ class ReplayRouter:
         """The decision event, and its step and debt counted as the log would."""
         snapshot = self._newest(len(request.features))
         state = self._classes.setdefault(request.sla_class, _ClassState())
-        queue = snapshot.virtual_queue(request.sla_class)
-        view = ClassView(min_satisfaction, state.step + 1, queue, state.debt)
+        view = snapshot.view(request.sla_class, min_satisfaction, state.step + 1, state.debt)
         context = Context(
             request.features, snapshot.energy_joules, self._eligible, view, request.known_satisfaction
         )
@@ -82,7 +81,7 @@ class ReplayRouter:
     def ledger(self, sla_class: str, decision_debt: float) -> float:
         """What a class owes: its decision debt minus the credit of the labels that the fold has seen."""
         statistics = self._fold.state.classes.get(sla_class)
-        return decision_debt - (statistics.label_credit if statistics else 0.0)
+        return decision_debt - (statistics.ledger.label_credit if statistics else 0.0)
 
     def _newest(self, feature_count: int) -> Snapshot:
         """The snapshot to decide on; every request is one step."""
@@ -113,6 +112,7 @@ class ReplayRouter:
     ) -> Decision:
         means, variances = action.satisfaction_means.tolist(), action.satisfaction_variances
         served, sla = action.model_index, context.sla
+        joules = context.energy_joules if action.energy_joules is None else action.energy_joules
         others = [i for i in range(len(self._model_ids)) if i != served] if action.explored else []
         return Decision(
             request_id=request.request_id,
@@ -128,7 +128,7 @@ class ReplayRouter:
             model_ids=self._model_ids,
             satisfaction_means=means,
             satisfaction_variances=() if variances is None else variances.tolist(),
-            energy_joules=context.energy_joules.tolist(),
+            energy_joules=joules.tolist(),
             eligible=self._everyone,
             model_id=self._model_ids[served],
             generation_id=f"{request.request_id}.0",
@@ -139,4 +139,7 @@ class ReplayRouter:
                 ModelGeneration(self._model_ids[i], f"{request.request_id}.{n}")
                 for n, i in enumerate(others, start=1)
             ),
+            scores=action.scores.tolist() if action.dual_joules else (),
+            dual_joules=action.dual_joules,
+            debt=action.debt,
         )
