@@ -100,7 +100,7 @@ def study_table(study: Study) -> Table:
     question = study.question
     table = Table(
         title=f"{study.outcomes.dataset}: {len(study.outcomes):,} requests, {question.order.value} order, "
-        f"{question.labels.text} labels, {question.seeds} seeds"
+        f"{question.labels.text} labels, seeds: {question.seeds}"
     )
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading == "policy" else "right")

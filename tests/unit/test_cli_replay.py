@@ -1,0 +1,89 @@
+"""`messplus replay` as people type it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from planner.replay.sources.parquet import write_parquet
+from tests.unit.replay_data import columns
+
+SHORT = ["--policy", "pacer", "--policy", "messplus-2025", "--seeds", "2"]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("outcomes") / "tiny.parquet"
+    write_parquet(path, columns(60))
+    return path
+
+
+def replay(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["replay", *map(str, arguments)])
+    return result.exit_code, " ".join(result.output.split())
+
+
+def test_a_replay_prints_a_table_and_writes_document_and_report(file: Path, tmp_path: Path) -> None:
+    out, page = tmp_path / "runs.json", tmp_path / "report.html"
+    status, output = replay("--outcomes", file, *SHORT, "--json", out, "--report", page)
+    assert status == 0
+    for words in ("tiny: 60 requests", "pacer", "messplus-2025", "static-mixture", "clairvoyant"):
+        assert words in output
+    document = json.loads(out.read_text())
+    assert len(document["runs"]) == 2 * 3 * 2
+    html = page.read_text()
+    assert html.count('src="data:image/png;base64,') == 5
+    assert not re.search(r'(?:src|href)="(?!data:)', html)
+
+
+def test_the_same_command_gives_the_same_numbers(file: Path, tmp_path: Path) -> None:
+    documents = []
+    for name in ("a.json", "b.json"):
+        assert replay("--outcomes", file, *SHORT, "--order", "drift", "--json", tmp_path / name)[0] == 0
+        document = json.loads((tmp_path / name).read_text())
+        for run in document["runs"]:
+            del run["seconds_per_thousand_requests"]
+        documents.append(document)
+    assert documents[0] == documents[1]
+
+
+def test_an_unreachable_target_is_said(file: Path) -> None:
+    options = ("--policy", "pacer", "--seeds", 1, "--min-satisfaction", 0.99)
+    status, output = replay("--outcomes", file, *options)
+    assert status == 0
+    assert "No model reaches 0.99: the best, large" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--outcomes, --from-log = neither: exactly one is needed"),
+        (["--outcomes", "FILE", "--from-log", "x"], "both: exactly one"),
+        (["--outcomes", "none.parquet"], "none.parquet: no such file"),
+        (["--outcomes", "FILE", "--policy", "paser"], "--policy = paser"),
+        (["--outcomes", "FILE", "--policy", "single:huge"], "single:small, single:medium, single:large"),
+        (["--outcomes", "FILE", "--min-satisfaction", "1.5"], "must be between 0 and 1"),
+        (["--outcomes", "FILE", "--labels", "sometimes"], "full, partial:SHARE"),
+        (["--outcomes", "FILE", "--energy", "small"], "MODEL=J"),
+        (["--outcomes", "FILE", "--energy", "small=5"], "has joules of its own"),
+        (["--outcomes", "FILE", "--json", "none/out.json"], "its folder does not exist"),
+    ],
+)
+def test_wrong_arguments_end_with_one_line_and_status_2(file: Path, arguments: list[str], words: str) -> None:
+    status, output = replay(*(str(file) if a == "FILE" else a for a in arguments))
+    assert status == 2
+    assert words in output
+
+
+def test_a_file_of_another_kind_ends_the_same_way(tmp_path: Path) -> None:
+    table = columns(4)
+    del table["correct"]
+    table["energy_joules"][0] = -3.0
+    path = tmp_path / "bad.parquet"
+    write_parquet(path, table)
+    status, output = replay("--outcomes", path)
+    assert status == 2
+    assert "missing: correct" in output
