@@ -5,6 +5,7 @@ interceptors, which cost every call (see docs/adr/0002-wrapped-servicers.md). `t
 the chance to refuse bytes that gRPC would refuse with a status that tells the client nothing.
 """
 
+import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
@@ -40,8 +41,6 @@ def _rpc_names(servicer: object) -> Iterable[str]:
 
 
 def _is_stream(method: Callable[..., Any]) -> bool:
-    import inspect
-
     return inspect.isasyncgenfunction(method)
 
 
@@ -49,20 +48,20 @@ def _wrap_unary(
     method: Callable[[Any, Any], Awaitable[Any]], full_method: str
 ) -> Callable[[Any, Any], Awaitable[Any]]:
     attributes = _attributes(full_method)
+    # The generated base classes name a client's stream so.
+    has_stream = "request_iterator" in inspect.signature(method).parameters
 
-    async def answer(request: Any, context: Context[Any, Any]) -> Any:
+    async def call(request: Any, context: Context[Any, Any]) -> Any:
         try:
-            return await method(_checked(request) if hasattr(request, "__aiter__") else request, context)
+            return await method(_checked(request) if has_stream else request, context)
         except Exception as error:
             return await _end(error, request, context, full_method)
 
-    async def call(request: Any, context: Context[Any, Any]) -> Any:
-        if not is_tracing():
-            return await answer(request, context)
+    async def traced(request: Any, context: Context[Any, Any]) -> Any:
         with span(full_method, SpanKind.SERVER, attributes, _traceparent(context)):
-            return await answer(request, context)
+            return await call(request, context)
 
-    return call
+    return traced if is_tracing() else call
 
 
 def _wrap_stream(

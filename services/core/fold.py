@@ -136,8 +136,7 @@ class Fold:
         parts = {CONTROL: encode_control(self._policy, self.state)}
         if self._heads_stored != self.state.heads_revision:
             parts[HEADS] = encode_heads(self._policy, self.state)
-            if self._policy.keeps_memory:
-                parts[MEMORY] = encode_memory(self._policy, self.state)
+            parts[MEMORY] = encode_memory(self._policy, self.state)
             self._heads_stored = self.state.heads_revision
         joins_set, joins_deleted = self._joins.take_changes()
         return Delta(self.position, parts, joins_set, joins_deleted, self.take_dead())

@@ -207,7 +207,9 @@ def encode_heads(policy: Policy[Any], state: LearnerState) -> bytes:
 
 
 def encode_memory(policy: Policy[Any], state: LearnerState) -> bytes:
-    """All of the policy's arrays, in the same form."""
+    """All of the policy's arrays, in the same form; empty where decisions need them all."""
+    if not policy.keeps_memory:
+        return b""
     return _encoded(policy.state_arrays(state.policy_state), state.heads_revision)
 
 
@@ -252,10 +254,12 @@ def decode_state(
 
     """
     whole = MEMORY if policy.keeps_memory else HEADS
-    for name in (CONTROL, whole):
+    for name in (CONTROL, HEADS, whole):
         if name not in parts:
             raise InvalidSnapshotError(f"part {name!r} is missing")
     state = decode_control(policy, priors, parts[CONTROL])
+    # Routers read `heads`: a damaged one must not outlive the learner's restart.
+    decode_heads(policy, priors, feature_count, parts[HEADS], state.heads_revision)
     arrays = _decoded(whole, parts[whole], state.heads_revision)
     state.policy_state = policy.state_from_arrays(arrays, priors, feature_count)
     return state

@@ -161,7 +161,7 @@ def test_every_joule_and_every_label_is_counted_once_or_accounted_for(steps):
 
 def test_only_changed_parts_are_written():
     fold = Fold(POLICIES[0], PRIORS, 2)
-    assert set(fold.checkpoint_delta().parts_changed) == {"control", "heads"}
+    assert set(fold.checkpoint_delta().parts_changed) == {"control", "heads", "memory"}
     fold.apply(at(1, decision(explored=True)))
     first = fold.checkpoint_delta()
     assert (set(first.parts_changed), list(first.joins_set)) == ({"control"}, ["r"])
