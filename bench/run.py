@@ -38,11 +38,11 @@ def main(names: list[str]) -> int:
         with tempfile.TemporaryDirectory(prefix="messplus-bench-") as folder:
             rows += BENCHES[name](Path(folder))
     Console(width=110).print(table(rows))
-    print(f"{date.today()}, {_processor()}, Python {platform.python_version()}")
+    print(f"{date.today()}, {processor()}, Python {platform.python_version()}")
     return 0
 
 
-def _processor() -> str:
+def processor() -> str:
     info = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.split(":", 1)[1].strip() for line in info if line.startswith("model name")]
     return f"{len(names)} cores of {names[0]}" if names else platform.processor()

@@ -61,7 +61,7 @@ class RunResult:
     metrics: Metrics
     seconds_per_thousand_requests: float
     trace: Trace | None
-    """Only of seed 0, for figures."""
+    """None where nobody asked for it; a study keeps those of seed 0, for figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,8 @@ def run_one(
     min_satisfaction: float,
     seed: int,
     on_request: Callable[[], None] = lambda: None,
+    *,
+    keep_trace: bool = False,
 ) -> RunResult:
     """One run of a question. Raises ValueError for a policy or parameter that does not exist."""
     parameters = (question.parameters or {}).get(policy_name, {})
@@ -125,7 +127,7 @@ def run_one(
         seed,
         measure(run.trace, len(outcomes.model_ids), min_satisfaction),
         1000.0 * seconds / len(outcomes),
-        run.trace if seed == 0 else None,
+        run.trace if keep_trace else None,
     )
 
 
@@ -137,7 +139,7 @@ def run_study(
 ) -> Study:
     """All runs of a question, one after the other, and its baselines."""
     runs = tuple(
-        run_one(outcomes, features, question, policy, target, seed, on_request)
+        run_one(outcomes, features, question, policy, target, seed, on_request, keep_trace=seed == 0)
         for policy, target, seed in combinations(question)
     )
     return make_study(outcomes, question, runs)
