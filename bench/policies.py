@@ -20,27 +20,30 @@ from bench.policy_page import write_page
 from bench.policy_runs import Store, all_tasks, run_all
 from bench.policy_targets import TARGETS
 from bench.run import processor
+from planner.replay.sources.parquet import read_parquet
+from planner.replay.study import default_targets
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    targets = {name: TARGETS[name] for name in options.files}
-    missing = [str(path) for name in targets if not (path := options.data / f"{name}.parquet").exists()]
-    if missing:
+    files = {name: options.data / f"{name}.parquet" for name in options.files}
+    files |= {"demo": options.demo} if options.demo else {}
+    if missing := [str(path) for path in files.values() if not path.exists()]:
         print(f"missing: {', '.join(missing)}; say with --data where the outcomes are")
         return 2
+    targets = {name: TARGETS.get(name) or default_targets(read_parquet(path)) for name, path in files.items()}
     tasks = all_tasks(targets)
-    store = Store(options.results, options.data, targets)
+    store = Store(options.results, files)
     known = sum(store.get(task) is not None for task in tasks)
     with Progress() as bar:
         shown = bar.add_task(f"{len(tasks):,} runs", total=len(tasks), completed=known)
-        run_all(options.data, tasks, store, options.workers, options.minutes, lambda: bar.advance(shown))
+        run_all(files, tasks, store, options.workers, options.minutes, lambda: bar.advance(shown))
     results = store.results(tasks)
     left = len(tasks) - sum(len(runs) for runs in results.values())
     machine = f"{date.today()}, {processor()}, Python {platform.python_version()}"
-    evidence = Evidence(options.data, targets, results, measure_costs(), left, machine)
+    evidence = Evidence(files, targets, results, measure_costs(), left, machine)
     write_figures(options.out.with_suffix(""), evidence)
     write_page(options.out, evidence)
     print(f"{options.out}: {len(tasks) - left:,} of {len(tasks):,} runs")
@@ -52,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     shared = ROOT.parent / "shared" / "data" / "outcomes"
     parser.add_argument("--data", type=Path, default=shared, help="folder of the .parquet files")
     parser.add_argument("--files", nargs="+", default=list(TARGETS), choices=list(TARGETS))
+    parser.add_argument("--demo", type=Path, help="outcomes.parquet of a `messplus demo`, if there is one")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--minutes", type=float, default=60.0, help="no run starts after this time")
     parser.add_argument("--results", type=Path, default=ROOT / ".messplus" / "policy-runs.jsonl")

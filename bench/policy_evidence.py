@@ -32,7 +32,7 @@ KEPT_POINTS = -0.5
 class Evidence:
     """All that the page is made of."""
 
-    data: Path
+    files: dict[str, Path]
     targets: dict[str, tuple[float, ...]]
     results: Results
     costs: list[Row]
@@ -41,7 +41,7 @@ class Evidence:
 
     @cached_property
     def outcomes(self) -> dict[str, Outcomes]:
-        return {name: read_parquet(self.data / f"{name}.parquet") for name in self.targets}
+        return {name: read_parquet(self.files[name]) for name in self.targets}
 
     @cached_property
     def baselines(self) -> dict[tuple[str, str], dict[str, dict[float, Bill]]]:

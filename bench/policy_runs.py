@@ -7,7 +7,7 @@ import hashlib
 import json
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -110,9 +110,9 @@ def grid_settings(file: str, target: float) -> list[Setting]:
     ]
 
 
-def run_task(data: Path, setting: Setting, seed: int) -> Result:
-    """Runs one, in whatever process."""
-    outcomes, features = _loaded(data / f"{setting.file}.parquet")
+def run_task(path: Path, setting: Setting, seed: int) -> Result:
+    """Runs one on the outcomes of `path`, in whatever process."""
+    outcomes, features = _loaded(path)
     if setting.shuffled:
         features = features[np.random.default_rng(_SHUFFLE_SEED).permutation(len(features))]
     order = Order(setting.order)
@@ -151,9 +151,9 @@ def _loaded(path: Path) -> tuple[Outcomes, FloatArray]:
 class Store:
     """Finished runs in a file of JSON lines, each under the fingerprint of all that it rests on."""
 
-    def __init__(self, path: Path, data: Path, files: Iterable[str]) -> None:
+    def __init__(self, path: Path, files: Mapping[str, Path]) -> None:
         self._path, self._code = path, _code_digest()
-        self._files = {name: _digest((data / f"{name}.parquet").read_bytes()) for name in files}
+        self._files = {name: _digest(file.read_bytes()) for name, file in files.items()}
         self._known: dict[str, Result] = {}
         if path.exists():
             for line in path.read_text().splitlines():
@@ -198,7 +198,12 @@ def _digest(content: bytes) -> str:
 
 
 def run_all(
-    data: Path, tasks: list[Task], store: Store, workers: int, minutes: float, done: Callable[[], None]
+    files: Mapping[str, Path],
+    tasks: list[Task],
+    store: Store,
+    workers: int,
+    minutes: float,
+    done: Callable[[], None],
 ) -> None:
     """Runs what is missing, until all is done or the time is over; runs under way are finished."""
     missing = [task for task in tasks if store.get(task) is None]
@@ -209,7 +214,7 @@ def run_all(
         while (missing and time.monotonic() < deadline) or running:
             while missing and len(running) < 2 * workers and time.monotonic() < deadline:
                 task = missing.pop(0)
-                running[pool.submit(run_task, data, *task)] = task
+                running[pool.submit(run_task, files[task[0].file], *task)] = task
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 store.add(running.pop(future), future.result())

@@ -66,6 +66,21 @@ def demo(
         console.print("Interrupted. Nothing is left running.")
         raise typer.Exit(EXIT_INTERRUPTED)
     _show(job.summary, settings, out, console)
+    _record(job, out, console)
+
+
+def _record(job: DemoJob, out: Path, console: Console) -> None:
+    """What `messplus replay` reads: every model's outcomes, and the event log."""
+    from planner.replay.sources.event_log import write_event_log
+    from planner.replay.sources.parquet import write_parquet
+
+    write_parquet(out / "outcomes.parquet", job.outcomes)
+    write_event_log(out / "events.jsonl", job.entries)
+    console.print(
+        f"Other policies on the same answers: messplus replay --outcomes {out / 'outcomes.parquet'}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _show(summary: Summary, settings: Mapping[str, str], out: Path, console: Console) -> None:

@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from cli.demo.follow import follow_log
 from cli.demo.live import LiveView
 from cli.demo.measurement import baseline_run, routed_run
+from cli.demo.outcomes import outcome_columns
 from cli.demo.prompts import DemoPrompt
 from cli.demo.run_log import RunLog
 from cli.demo.stage import write_zoo
@@ -22,16 +24,26 @@ from cli.local.plan import plan_system
 from cli.local.session import run_system
 from cli.local.supervisor import Supervisor
 from services.common.zoo import Zoo
+from services.core.events import Entry
 
 
 class DemoJob:
-    """One demo run of a staged zoo; `summary` is there once it came to its end."""
+    """One demo run of a staged zoo; what it found is there once it came to its end.
+
+    Attributes:
+        summary: everything that the report shows.
+        outcomes: every model's outcome on every prompt, as columns for replay.
+        entries: the event log.
+
+    """
 
     def __init__(self, zoo: Zoo, prompts: Sequence[DemoPrompt], seed: int, console: Console) -> None:
         self._zoo, self._prompts, self._seed, self._console = zoo, prompts, seed, console
         self._log = RunLog()
         self._view = LiveView(console, self._log, zoo.sla_classes[0].min_satisfaction)
         self.summary: Summary | None = None
+        self.outcomes: dict[str, list[Any]] = {}
+        self.entries: list[Entry] = []
 
     def run(self, drain_seconds: float) -> bool:
         """Starts the system, measures, stops it. Returns whether it came to its end; False: interrupted.
@@ -59,7 +71,7 @@ class DemoJob:
             display.end()
 
     async def _measure(self, data: DataDirectory) -> None:
-        following = asyncio.create_task(follow_log(data.redis_url, self._zoo.name, self._log.add))
+        following = asyncio.create_task(follow_log(data.redis_url, self._zoo.name, self._take))
         measuring = asyncio.create_task(self._both_runs())
         try:
             await asyncio.wait({following, measuring}, return_when=asyncio.FIRST_COMPLETED)
@@ -71,6 +83,10 @@ class DemoJob:
                 task.cancel()
             await asyncio.gather(following, measuring, return_exceptions=True)
 
+    def _take(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        self._log.add(entry)
+
     async def _both_runs(self) -> None:
         zoo, log, view = self._zoo, self._log, self._view
         idle_watts = _idle_watts(zoo)
@@ -79,6 +95,7 @@ class DemoJob:
         requests = log.routed({request_id: prompt.kind for request_id, prompt in run.prompts.items()})
         with view.stage("baselines", len(self._prompts) * len(idle_watts), routed=False):
             baselines = await baseline_run(zoo, run.prompts, log, view.advance)
+        self.outcomes = outcome_columns(run.prompts, baselines)
         self.summary = summarize(
             requests,
             baselines,

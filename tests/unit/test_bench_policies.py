@@ -17,38 +17,38 @@ PACER = Setting(FILE, "pacer", ALPHA)
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("outcomes")
-    write_parquet(folder / f"{FILE}.parquet", columns(60))
-    return folder
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    path = tmp_path_factory.mktemp("outcomes") / "small.parquet"
+    write_parquet(path, columns(60))
+    return {FILE: path}
 
 
 def result(joules: float = 30.0, satisfaction: float = 0.55, shortfall: float = 0.01) -> Result:
     return Result(joules, satisfaction, 0.0, shortfall, 0.5, {"easy": 0.7, "hard": 0.4})
 
 
-def test_a_stopped_call_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
+def test_a_stopped_call_goes_on_where_it_was(files: dict[str, Path], tmp_path: Path) -> None:
     tasks = [(PACER, seed) for seed in range(3)]
-    store = Store(tmp_path / "runs.jsonl", data, [FILE])
+    store = Store(tmp_path / "runs.jsonl", files)
     store.add(tasks[0], result())
-    again, done = Store(tmp_path / "runs.jsonl", data, [FILE]), []
+    again, done = Store(tmp_path / "runs.jsonl", files), []
     assert again.get(tasks[0]) == result()
-    run_all(data, tasks, again, 1, 1.0, lambda: done.append(1))
+    run_all(files, tasks, again, 1, 1.0, lambda: done.append(1))
     assert len(done) == 2
-    assert again.get(tasks[2]) == Store(tmp_path / "runs.jsonl", data, [FILE]).get(tasks[2])
-    run_all(data, tasks, again, 1, 1.0, lambda: done.append(1))
+    assert again.get(tasks[2]) == Store(tmp_path / "runs.jsonl", files).get(tasks[2])
+    run_all(files, tasks, again, 1, 1.0, lambda: done.append(1))
     assert len(done) == 2
 
 
-def test_other_data_is_another_run(data: Path, tmp_path: Path) -> None:
-    store = Store(tmp_path / "runs.jsonl", data, [FILE])
+def test_other_data_is_another_run(files: dict[str, Path], tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs.jsonl", files)
     store.add((PACER, 0), result())
-    write_parquet(tmp_path / f"{FILE}.parquet", columns(60, seed=1))
-    assert Store(tmp_path / "runs.jsonl", tmp_path, [FILE]).get((PACER, 0)) is None
+    write_parquet(tmp_path / "other.parquet", columns(60, seed=1))
+    assert Store(tmp_path / "runs.jsonl", {FILE: tmp_path / "other.parquet"}).get((PACER, 0)) is None
 
 
-def test_a_run_repeats_and_its_topics_average_to_its_mean(data: Path) -> None:
-    first, again = run_task(data, PACER, 1), run_task(data, PACER, 1)
+def test_a_run_repeats_and_its_topics_average_to_its_mean(files: dict[str, Path]) -> None:
+    first, again = run_task(files[FILE], PACER, 1), run_task(files[FILE], PACER, 1)
     assert (first.joules, first.satisfaction, first.topics) == (
         again.joules,
         again.satisfaction,
@@ -73,11 +73,11 @@ def test_targets_take_the_worst_seed_and_say_what_is_not_reached() -> None:
     assert target_rows({PACER: runs}, {(FILE, ALPHA): 40.0}) == []
 
 
-def test_the_best_in_hindsight_is_the_cheapest_that_keeps_the_target(data: Path) -> None:
+def test_the_best_in_hindsight_is_the_cheapest_that_keeps_the_target(files: dict[str, Path]) -> None:
     grid = [s for s in grid_settings(FILE, ALPHA) if s.policy == "messplus-2025"]
     results: Results = {s: dict.fromkeys(range(3), result(joules=50.0 + i)) for i, s in enumerate(grid)}
     results[grid[3]] = dict.fromkeys(range(3), result(joules=20.0, satisfaction=0.50))
-    evidence = Evidence(data, {FILE: (ALPHA,)}, results, [], 0, "machine")
+    evidence = Evidence(files, {FILE: (ALPHA,)}, results, [], 0, "machine")
     best = best_in_hindsight(evidence, "messplus-2025", FILE, ALPHA)
     assert best is not None
     assert best[0] == grid[0]
@@ -85,13 +85,15 @@ def test_the_best_in_hindsight_is_the_cheapest_that_keeps_the_target(data: Path)
     assert best_in_hindsight(evidence, "messplus-2025", FILE, ALPHA) is None
 
 
-def test_the_page_holds_every_section_and_says_what_is_missing(data: Path, tmp_path: Path) -> None:
+def test_the_page_holds_every_section_and_says_what_is_missing(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
     targets = {FILE: (ALPHA,)}
     tasks = all_tasks(targets)
     results: Results = {}
     for setting, seed in tasks:
         results.setdefault(setting, {})[seed] = result()
-    evidence = Evidence(data, targets, results, [], 7, "machine")
+    evidence = Evidence(files, targets, results, [], 7, "machine")
     write_figures(tmp_path / "evidence", evidence)
     write_page(tmp_path / "evidence.md", evidence)
     page = (tmp_path / "evidence.md").read_text()

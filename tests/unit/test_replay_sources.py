@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from cli.replay.loading import load_outcomes
-from planner.replay.sources.event_log import read_event_log, record_entries
+from planner.replay.sources.event_log import read_entries, read_event_log, write_event_log
 from planner.replay.sources.parquet import read_parquet, write_parquet
 from planner.replay.sources.routerbench import read_routerbench
-from services.common.event_codec import encode_event
 from services.core.errors import ConfigError
 from services.core.events import EnergyAttributed, Event, Label
-from tests.unit.fold_events import MODELS, decision
+from tests.unit.fold_events import MODELS, at, decision
 from tests.unit.replay_data import columns, outcomes
 
 DATA = Path(__file__).parent / "data"
@@ -163,14 +162,7 @@ def test_unknown_suffixes_and_missing_files_are_named(tmp_path: Path) -> None:
 
 
 def _recorded(path: Path, events: list[Event]) -> Path:
-    entries = []
-    for number, event in enumerate(events, start=1):
-        kind, data = encode_event(event)
-        fields = {b"type": kind.encode(), b"data": data}
-        if kind == "decision":
-            fields[b"step"] = b"1"
-        entries.append((f"{number}-0".encode(), fields))
-    record_entries(path, entries)
+    write_event_log(path, [at(number, event) for number, event in enumerate(events, start=1)])
     return path
 
 
@@ -196,6 +188,13 @@ def test_an_event_log_gives_the_requests_that_every_model_answered(tmp_path: Pat
     assert found.features is not None
     assert found.features.tolist() == [[1.0, 0.25]]
     assert "1 of 2 requests" in found.notes[0]
+
+
+def test_a_log_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    events = _answered("a", explored=True)
+    found = list(read_entries(_recorded(tmp_path / "events.jsonl", events)))
+    assert [str(entry.position) for entry in found] == [f"{n}-0" for n in range(1, len(events) + 1)]
+    assert [entry.event for entry in found[1:]] == events[1:]
 
 
 def test_a_log_without_such_requests_or_with_junk_is_refused(tmp_path: Path) -> None:

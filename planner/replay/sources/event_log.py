@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from planner.replay.outcomes import Outcomes, outcomes_from_columns
-from services.common.event_codec import decode_entry
+from services.common.event_codec import decode_entry, encode_event
 from services.core.errors import ConfigError, ConfigProblem
 from services.core.events import (
     Decision,
@@ -122,17 +122,15 @@ def read_entries(path: Path) -> Iterator[Entry]:
                 raise _problem(path, f"line {number}", line.strip()[:60], f"no log entry: {error}") from None
 
 
-def record_entries(path: Path, entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> None:
-    """Appends entries of the stream, as Redis gives them, to a recorded log."""
-    with path.open("a", encoding="utf-8") as file:
-        for entry_id, fields in entries:
-            record: dict[str, object] = {
-                "id": entry_id.decode(),
-                "type": fields[b"type"].decode(),
-                "data": base64.b64encode(fields[b"data"]).decode(),
-            }
-            if b"step" in fields:
-                record["step"] = int(fields[b"step"])
+def write_event_log(path: Path, entries: Iterable[Entry]) -> None:
+    """Writes entries as a recorded log."""
+    with path.open("w", encoding="utf-8") as file:
+        for entry in entries:
+            kind, data = encode_event(entry.event)
+            record: dict[str, object] = {"id": str(entry.position), "type": kind}
+            record["data"] = base64.b64encode(data).decode()
+            if isinstance(entry.event, Decision):
+                record["step"] = entry.event.step
             file.write(json.dumps(record) + "\n")
 
 
