@@ -1,5 +1,6 @@
 """One run: the production fold and policies, every joule counted, repeatable by its seed."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,13 @@ from planner.replay.driver import ONE_CLASS, Driver, Run, RunSettings
 from planner.replay.labels import draw_judging, parse_labels
 from planner.replay.metrics import measure
 from planner.replay.priors import PriorKind, hindsight_priors, make_priors
+from planner.replay.sources.event_log import read_entries, write_event_log
 from planner.replay.streams import Order, make_stream
+from services.core.events import Decision, Entry
+from services.core.exploration import DecisionRandom
+from services.core.fold import Fold
+from services.core.learner_state import energy_means_joules
+from services.core.policies.base import Context
 from services.core.policies.registry import policy_from_config
 from tests.unit.replay_data import features, outcomes
 
@@ -150,3 +157,44 @@ def test_scaling_all_joules_changes_no_decision_of_pacer() -> None:
         driver = Driver(data, features(data), scaled, judging, policy, priors, RunSettings(ALPHA, "t"))
         served.append(driver.run().trace.models.tolist())
     assert served[0] == served[1] == served[2]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("labels", ["full", "delayed:20"])
+def test_decisions_follow_from_the_log_alone(
+    policy: str, labels: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A log that went to a file and back, folded anew, gives every decision that is in it."""
+    log: list[Entry] = []
+    apply = Fold.apply
+
+    def recorded(fold: Fold, entry: Entry) -> None:
+        log.append(entry)
+        apply(fold, entry)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Fold, "apply", recorded)
+        play(policy, labels=labels)
+    write_event_log(tmp_path / "events.jsonl", log)
+    data = outcomes(200)
+    stream = make_stream(data, Order.RANDOM, 0)
+    mixture = policy == "static-mixture"
+    priors = hindsight_priors(data, stream) if mixture else make_priors(data, PriorKind.ROUGH, 0)
+    chosen = policy_from_config(policy, {}, data.model_ids)
+    fold, decisions = Fold(chosen, priors, 2), 0
+    for entry in read_entries(tmp_path / "events.jsonl"):
+        event = entry.event
+        if isinstance(event, Decision):
+            state = fold.state
+            view = state.sla_class(event.sla_class).view(
+                event.sla_class, event.min_satisfaction, event.step_seen, event.decision_debt
+            )
+            known = stream.satisfaction[decisions] if labels == "full" else None
+            context = Context(
+                event.features, energy_means_joules(state), np.array(event.eligible), view, known
+            )
+            action = chosen.decide(context, state.policy_state, DecisionRandom(event.seed))
+            assert (data.model_ids[action.model_index], action.explored) == (event.model_id, event.explored)
+            decisions += 1
+        fold.apply(entry)
+    assert decisions == 200
