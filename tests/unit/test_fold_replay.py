@@ -167,7 +167,7 @@ def test_only_changed_parts_are_written():
     assert (set(first.parts_changed), list(first.joins_set)) == ({"control"}, ["r"])
     for number, model in enumerate(MODELS):
         fold.apply(at(2, label(1.0, model), sequence=number))
-    assert set(fold.checkpoint_delta().parts_changed) == {"control", "heads"}
+    assert set(fold.checkpoint_delta().parts_changed) == {"control", "heads", "memory"}
     for number, model in enumerate(MODELS):
         fold.apply(at(3, energy(1.0, model), sequence=number))
     last = fold.checkpoint_delta()
