@@ -17,7 +17,6 @@ renaming models, changes no decision.
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 
 import numpy as np
 
@@ -26,7 +25,9 @@ from services.core.exploration import normals
 from services.core.joint_gaussian import JointGaussian
 from services.core.policies.base import Action, ClassView, Context, ModelPrior, RandomSource
 from services.core.policies.energy_head import EnergyHead
+from services.core.policies.pacer_beliefs import Believed, exploration_sd, optimism, sigmoid
 from services.core.policies.pacer_control import (
+    EARLY_STEPS,
     Candidates,
     ClassControl,
     SlaLedger,
@@ -38,7 +39,6 @@ from services.core.policies.pacer_state import DecisionView, PacerState
 from services.core.policies.selection import smallest_score
 from services.core.predictor import logit
 
-_EARLY = 25
 _LEAST_CURVATURE = 0.02
 _MOST_DEBT, _INFEASIBLE_DEBT = 0.2, 3.0
 _INFEASIBLE_SDS = 2.0
@@ -95,22 +95,28 @@ class Pacer:
     def decide(self, context: Context, state: PacerState | DecisionView, rng: RandomSource) -> Action:
         """Serves argmin_m C_m - lambda * p~_m. Never changes `state`."""
         view = state.view() if isinstance(state, PacerState) else state
-        believed = _Believed(view, context, self._parameters)
-        draws = believed.draws(np.array(normals(rng, len(view.weights))))
-        dual_joules = math.exp(believed.log_lambda)
-        scores = believed.energy_joules - dual_joules * draws
+        believed = Believed(view, context, self._parameters)
+        noise = np.array(normals(rng, 2 * len(view.weights))).reshape(2, -1)
+        scores = believed.scores(noise[0], noise[1])
         chosen = smallest_score(scores, believed.energy_joules, context.eligible)
         means = believed.satisfaction
         # The delta method: what the logit's variance means for the probability.
         variances = (means * (1.0 - means)) ** 2 * believed.variances
         return Action(
-            chosen, False, means, variances, scores, believed.energy_joules, dual_joules, context.sla.debt
+            chosen,
+            False,
+            means,
+            variances,
+            scores,
+            believed.energy_joules,
+            believed.dual_joules,
+            context.sla.debt,
         )
 
     def propensities(self, context: Context, state: PacerState | DecisionView) -> FloatArray:
         """Probability that `decide` serves each model, shape (M,), over its random numbers."""
         view = state.view() if isinstance(state, PacerState) else state
-        return _Believed(view, context, self._parameters).propensities(context.eligible)
+        return Believed(view, context, self._parameters).propensities(context.eligible)
 
     def learn_decision(
         self, state: PacerState, features: FloatArray, model_index: int, sla: ClassView
@@ -122,7 +128,7 @@ class Pacer:
             self._forget(state)
         control = state.control(sla.sla_class)
         control.push(features, state.context_capacity(p.window))
-        if control.steps < _EARLY or control.steps % p.resolve_every == 0:
+        if control.steps < EARLY_STEPS or control.steps % p.resolve_every == 0:
             self._resolve(state, control, sla)
 
     def _resolve(self, state: PacerState, control: ClassControl, sla: ClassView) -> None:
@@ -131,7 +137,7 @@ class Pacer:
         resolve(self._parameters, control, candidates, ledger)
         mean = state.satisfaction.mean @ control.mean_features
         hopeful = mean + _INFEASIBLE_SDS * state.mean_sd(control)
-        control.infeasible = bool(_sigmoid(hopeful).max() < sla.min_satisfaction)
+        control.infeasible = bool(sigmoid(hopeful).max() < sla.min_satisfaction)
 
     def _candidates(self, state: PacerState, control: ClassControl, debt: float) -> Candidates:
         p, belief = self._parameters, state.satisfaction
@@ -140,12 +146,12 @@ class Pacer:
         variances = np.stack([((contexts @ block) * contexts).sum(1) for block in belief.blocks], 1)
         shrink = 1.0 / np.sqrt(1.0 + (math.pi / 8.0) * variances)
         mean_sd = state.mean_sd(control)
-        noise_sd = np.sqrt((p.exploration * mean_sd) ** 2 + p.request_exploration**2 * variances)
+        noise_sd = exploration_sd(p, mean_sd)
         noise = np.random.Generator(np.random.PCG64(control.steps)).standard_normal(logits.shape)
-        draws = logits + _optimism(p, debt) * mean_sd + noise_sd * noise
+        draws = logits + optimism(p, debt) * mean_sd + noise_sd * noise
         strict = logits - p.strictness * np.sqrt(variances) if p.strictness else logits
         joules = np.exp(contexts @ state.energy.belief.mean.T + state.energy.log_scale)
-        return Candidates(_sigmoid(strict * shrink), _sigmoid(draws * shrink), joules)
+        return Candidates(sigmoid(strict * shrink), sigmoid(draws * shrink), joules)
 
     def _forget(self, state: PacerState) -> None:
         p, shape = self._parameters, state.satisfaction.mean.shape
@@ -206,72 +212,5 @@ class Pacer:
         return DecisionView.from_arrays(arrays, len(priors), feature_count)
 
 
-class _Believed:
-    """What is believed of every model for one request, and how far the draw may stray from it."""
-
-    def __init__(self, view: DecisionView, context: Context, parameters: PacerParameters) -> None:
-        x, sla = context.features, context.sla
-        self.logits: FloatArray = view.weights @ x
-        self.variances: FloatArray = (view.blocks @ x) @ x
-        self.shrink: FloatArray = 1.0 / np.sqrt(1.0 + (math.pi / 8.0) * self.variances)
-        self.satisfaction = _sigmoid(self.logits * self.shrink)
-        self.energy_joules: FloatArray = np.exp(view.energy_weights @ x + view.energy_log_scale)
-        mean_sd = view.mean_sds.get(sla.sla_class)
-        if mean_sd is None:
-            mean_sd = np.sqrt(self.variances)
-        self.centres: FloatArray = self.logits + _optimism(parameters, sla.debt) * mean_sd
-        own, request = parameters.exploration, parameters.request_exploration
-        self.noise_sd: FloatArray = np.sqrt((own * mean_sd) ** 2 + (request * request) * self.variances)
-        found = view.log_lambdas.get(sla.sla_class)
-        self.log_lambda = self._first_lambda(sla.min_satisfaction) if found is None else found
-
-    def _first_lambda(self, min_satisfaction: float) -> float:
-        """Of a class that is not known yet: enough for a model that meets alpha here, if there is one."""
-        one = (self.satisfaction[None], self.satisfaction[None], self.energy_joules[None])
-        candidates = Candidates(*one)
-        return candidates.solved(min(min_satisfaction, candidates.best()))
-
-    def draws(self, noise: FloatArray) -> FloatArray:
-        """p~ per model from standard normal numbers, shape (M,)."""
-        return _sigmoid((self.centres + self.noise_sd * noise) * self.shrink)
-
-    def propensities(self, eligible: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> FloatArray:
-        """Integrates each model's draw against those of the others, by the midpoint rule in probability."""
-        count = len(self.logits)
-        ranks = (np.arange(_RANKS) + 0.5) / _RANKS
-        noise = _normal_quantiles(ranks)
-        dual = math.exp(self.log_lambda)
-        drawn = _sigmoid((self.centres[:, None] + self.noise_sd[:, None] * noise) * self.shrink[:, None])
-        scores = np.sort(self.energy_joules[:, None] - dual * drawn, axis=1)
-        result = np.zeros(count)
-        for m in np.flatnonzero(eligible):
-            beaten = np.ones(_RANKS)
-            for other in np.flatnonzero(eligible):
-                if other != m:
-                    below = np.searchsorted(scores[other], scores[m])
-                    beaten *= 1.0 - below / _RANKS
-            result[m] = beaten.mean()
-        result /= result.sum()
-        return result
-
-
-_RANKS = 2001
-
-
-def _normal_quantiles(ranks: FloatArray) -> FloatArray:
-    return np.array([NormalDist().inv_cdf(rank) for rank in ranks.tolist()])
-
-
 def _ledger(sla: ClassView) -> SlaLedger:
     return SlaLedger(sla.min_satisfaction, sla.debt, sla.label_rate, sla.labelled)
-
-
-def _optimism(parameters: PacerParameters, debt: float) -> float:
-    return min(parameters.max_optimism, max(0.0, debt) / parameters.debt_scale)
-
-
-def _sigmoid(logits: FloatArray) -> FloatArray:
-    result: FloatArray = np.tanh(0.5 * logits)
-    result *= 0.5
-    result += 0.5
-    return result

@@ -13,10 +13,14 @@ import numpy as np
 from services.core.events import FloatArray
 from services.core.policies.pacer_parameters import PacerParameters
 
-_BISECTIONS = 18
+_PRECISION = 0.01
+_FIRST_STEP = 0.25
 _LOWEST, _HIGHEST = 0.01, 30.0
 _NEAR_BEST, _LEAST_MARGIN = 0.01, 0.005
-_EARLY, _EARLY_WEIGHT = 25, 0.01
+_EARLY_WEIGHT = 0.01
+
+EARLY_STEPS = 25
+"""Decisions before lambda is solved at its own pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +124,37 @@ class Candidates:
     def _mean(self, chosen: "np.ndarray[tuple[int], np.dtype[np.intp]]") -> float:
         return float(self.satisfaction[np.arange(len(chosen)), chosen].mean())
 
-    def solved(self, goal: float) -> float:
-        """ln lambda at which the mean predicted satisfaction meets `goal`, within the bounds."""
+    def solved(self, goal: float, start: float | None = None) -> float:
+        """ln lambda at which the mean predicted satisfaction meets `goal`, within the bounds.
+
+        `start` is where it is expected: near there it is found in half the time.
+        """
         low, high = self.bounds()
-        for _ in range(_BISECTIONS):
+        if start is not None and low < start < high:
+            low, high = self._bracket(goal, start, low, high)
+        while high - low > _PRECISION:
             middle = 0.5 * (low + high)
             if self.mean_satisfaction(middle) < goal:
                 low = middle
             else:
                 high = middle
         return high
+
+    def _bracket(self, goal: float, start: float, low: float, high: float) -> tuple[float, float]:
+        step = _FIRST_STEP
+        if self.mean_satisfaction(start) < goal:
+            low = start
+            while low + step < high:
+                if self.mean_satisfaction(low + step) >= goal:
+                    return low, low + step
+                low, step = low + step, 2.0 * step
+        else:
+            high = start
+            while high - step > low:
+                if self.mean_satisfaction(high - step) < goal:
+                    return high - step, high
+                high, step = high - step, 2.0 * step
+        return low, high
 
 
 def window_requests(parameters: PacerParameters, ledger: SlaLedger, steps: int) -> float:
@@ -139,15 +164,16 @@ def window_requests(parameters: PacerParameters, ledger: SlaLedger, steps: int) 
 
 def target(parameters: PacerParameters, ledger: SlaLedger, steps: int) -> float:
     """Mean satisfaction to aim at: alpha, debt spread over the window, a margin while little is known."""
-    paid_back = (ledger.debt + 3.0) / window_requests(parameters, ledger, steps)
+    paid_back = (ledger.debt + 1.0) / window_requests(parameters, ledger, steps)
     unlabelled = 0.5 * math.sqrt(0.23 * (1.0 - ledger.label_rate) / (ledger.labels + 10.0))
-    early = 0.144 / math.sqrt(steps + 50.0)
+    early = 0.08 / math.sqrt(steps + 50.0)
     return ledger.min_satisfaction + min(max(paid_back, -0.15), 0.05) + early + unlabelled
 
 
-def goal(target_satisfaction: float, alpha: float, best: float) -> float:
-    """The target, but never paying for the last hundredth that only the dearest models give."""
-    return min(target_satisfaction, max(best - _NEAR_BEST, min(target_satisfaction, alpha + _LEAST_MARGIN)))
+def goal(parameters: PacerParameters, ledger: SlaLedger, wanted: float, best: float) -> float:
+    """The target; of what lies above alpha, the last hundredth below the best is bought only in debt."""
+    spared = _NEAR_BEST * max(0.0, 1.0 - max(0.0, ledger.debt) / parameters.debt_scale)
+    return min(wanted, max(best - spared, ledger.min_satisfaction + _LEAST_MARGIN))
 
 
 def resolve(
@@ -155,10 +181,12 @@ def resolve(
 ) -> None:
     """Moves lambda towards the value at which the newest contexts would have met the target."""
     wanted = target(parameters, ledger, control.steps)
-    solution = candidates.solved(goal(wanted, ledger.min_satisfaction, candidates.best()))
-    weight = parameters.resolve_weight
-    if control.steps < _EARLY:
-        weight = 1.0 if control.steps == 1 else _EARLY_WEIGHT
     low, high = candidates.bounds()
+    first = control.steps == 1
+    solution = candidates.solved(
+        goal(parameters, ledger, wanted, candidates.best()), None if first else control.log_lambda
+    )
+    # A handful of contexts says little: they move lambda from where the first one put it, no more.
+    weight = _EARLY_WEIGHT if 1 < control.steps < EARLY_STEPS else 1.0
     moved = control.log_lambda + weight * (solution - control.log_lambda)
     control.log_lambda = min(max(moved, low), high)

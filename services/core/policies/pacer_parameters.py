@@ -18,34 +18,34 @@ class PacerParameters:
         slope_correlation: the same for slopes, and for all weights of energy.
         energy_prior_sd: of a model's intercept, ln J.
         energy_slope_sd: of all slopes together, ln J.
-        exploration: noise on a model's mean logit, in its standard deviations.
-        request_exploration: noise on a request's logit, in its standard deviations.
+        exploration: least noise on a model's mean logit and mean ln J, in their standard deviations.
+        most_exploration: most of it.
+        full_exploration_sd: standard deviation that gets one of itself as noise; less gets less.
         debt_scale: SLA debt, in requests, that adds one standard deviation of optimism.
         max_optimism: most standard deviations of optimism.
         window: contexts that the dual variable is solved over.
         resolve_every: decisions between two solutions.
-        resolve_weight: how far a solution moves the dual variable, in ln.
         strictness: standard deviations by which predictions are lowered when it is solved; 0 is cheapest.
         forgetting: share of the prior covariance that a request adds.
 
     """
 
-    prior_sd: float = number(0.5, 0.01, 10.0, "logit")
+    prior_sd: float = number(0.7, 0.01, 10.0, "logit")
     unknown_prior_sd: float = number(1.0, 0.01, 10.0, "logit")
-    slope_sd: float = number(1.0, 0.01, 10.0, "logit")
+    slope_sd: float = number(0.5, 0.01, 10.0, "logit")
     intercept_correlation: float = number(0.5, 0.0, 0.99)
-    slope_correlation: float = number(0.9, 0.0, 0.99)
+    slope_correlation: float = number(0.95, 0.0, 0.99)
     energy_prior_sd: float = number(0.7, 0.01, 10.0, "ln J")
     energy_slope_sd: float = number(0.5, 0.01, 10.0, "ln J")
-    exploration: float = number(0.4, 0.0, 3.0)
-    request_exploration: float = number(0.15, 0.0, 3.0)
+    exploration: float = number(0.3, 0.0, 3.0)
+    most_exploration: float = number(1.0, 0.0, 3.0)
+    full_exploration_sd: float = number(0.35, 0.01, 10.0, "logit or ln J")
     debt_scale: float = number(8.0, 0.1, 1e6, "requests")
     max_optimism: float = number(4.0, 0.0, 10.0)
     window: int = number(1000, 50, 10_000, "requests")
-    resolve_every: int = number(25, 1, 1000, "requests")
-    resolve_weight: float = number(0.25, 0.01, 1.0)
+    resolve_every: int = number(10, 1, 1000, "requests")
     strictness: float = number(0.0, 0.0, 3.0)
-    forgetting: float = number(1e-5, 0.0, 0.1)
+    forgetting: float = number(1e-4, 0.0, 0.1)
 
     def satisfaction_prior(self, feature_count: int) -> WeightPrior:
         """Of the satisfaction head, where every model's satisfaction was stated."""

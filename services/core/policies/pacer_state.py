@@ -29,6 +29,7 @@ class DecisionView:
         energy_log_scale: added to the mean of ln J for mean joules, shape (M,).
         log_lambdas: SLA class -> ln of its dual variable, J.
         mean_sds: SLA class -> standard deviation of every model's mean logit, shape (M,).
+        energy_sds: the same of mean ln J.
 
     """
 
@@ -38,6 +39,7 @@ class DecisionView:
     energy_log_scale: FloatArray
     log_lambdas: Mapping[str, float]
     mean_sds: Mapping[str, FloatArray]
+    energy_sds: Mapping[str, FloatArray]
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """By name; symmetric blocks as their lower triangles."""
@@ -49,7 +51,8 @@ class DecisionView:
             "energy_log_scale": self.energy_log_scale,
             "class_names": np.array(list(self.log_lambdas), dtype=np.str_),
             "log_lambdas": np.array(list(self.log_lambdas.values()), dtype=np.float64),
-            "mean_sds": np.array(list(self.mean_sds.values()), np.float64).reshape(-1, len(self.weights)),
+            "mean_sds": _rows(self.mean_sds, len(self.weights)),
+            "energy_sds": _rows(self.energy_sds, len(self.weights)),
         }
 
     @classmethod
@@ -66,6 +69,7 @@ class DecisionView:
                 "energy_log_scale": (m,),
                 "log_lambdas": (n,),
                 "mean_sds": (n, m),
+                "energy_sds": (n, m),
             },
             also={"class_names"},
         )
@@ -79,6 +83,7 @@ class DecisionView:
             found["energy_log_scale"],
             dict(zip(names, found["log_lambdas"].tolist(), strict=True)),
             dict(zip(names, found["mean_sds"], strict=True)),
+            dict(zip(names, found["energy_sds"], strict=True)),
         )
 
 
@@ -126,11 +131,16 @@ class PacerState:
             self.energy.log_scale,
             {name: control.log_lambda for name, control in self.classes.items()},
             {name: self.mean_sd(control) for name, control in self.classes.items()},
+            {name: self.energy_sd(control) for name, control in self.classes.items()},
         )
 
     def mean_sd(self, control: ClassControl) -> FloatArray:
         """Standard deviation of every model's logit at the class's mean features, shape (M,)."""
         return np.sqrt(self.satisfaction.variances(control.mean_features))
+
+    def energy_sd(self, control: ClassControl) -> FloatArray:
+        """The same of ln J, shape (M,)."""
+        return np.sqrt(self.energy.belief.variances(control.mean_features))
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Complete, by name."""
@@ -196,6 +206,10 @@ def _controls(arrays: Arrays, found: Arrays, feature_count: int) -> list[tuple[s
         controls.append((str(name), control))
         begin += capacity
     return controls
+
+
+def _rows(vectors: Mapping[str, FloatArray], width: int) -> FloatArray:
+    return np.array(list(vectors.values()), np.float64).reshape(-1, width)
 
 
 def _class_count(arrays: Arrays) -> int:
