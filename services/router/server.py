@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -63,7 +63,7 @@ async def serve(settings: RouterSettings) -> None:
     server = ServiceServer(
         settings.address or router.zoo.router_addresses[0], [SERVICE], settings.drain_seconds
     )
-    router_service_pb2_grpc.add_RouterServiceServicer_to_server(router.servicer, server.tolerant)
+    router_service_pb2_grpc.add_RouterServiceServicer_to_server(await router.servicer(), server.tolerant)
     await server.start()
     tasks = router.background()
     _spare_the_collector()
@@ -81,87 +81,116 @@ class Router:
     """A composed router: what the RPCs use, and what runs beside them."""
 
     zoo: Zoo
-    servicer: RouterServicer
+    keys: Keys
+    instance_id: str
+    instruments: Instruments
     fleet: Fleet
     snapshots: Snapshots
     classes: ClassStates
     commits: Commits
-    explorations: Explorations
+    running: Running
     outcomes: Outcomes
     log: RedisEventLog
-    loads: RedisLoads
     source: RedisSnapshots
     workers: list[GrpcWorker]
     energy: GrpcEnergyFigures
     client: aioredis.Redis
+    explorations: Explorations = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.explorations = Explorations(self.running)
 
     @classmethod
     async def composed(cls, settings: RouterSettings) -> "Router":
-        """Wires everything for a zoo. Waits for Redis; raises ConfigError."""
+        """Makes the parts for a zoo. Raises ConfigError."""
         zoo = load_zoo(settings.zoo_file)
-        policy, priors, features = policy_of(zoo), priors_of(zoo), _feature_source(zoo)
         client, keys, instruments = connect(settings.redis_url), Keys(zoo.name), Instruments()
-        tokens = await _tokens(client, keys)
         # A restarted process may have the same instance id, but its batches are numbered anew.
         writer_id = f"{settings.instance_id}-{secrets.token_hex(4)}"
         log = RedisEventLog(client, keys, writer_id, zoo.routing.decided_ttl_seconds)
-        source = RedisSnapshots(client, keys)
         workers = [GrpcWorker(worker.address, worker.model) for worker in zoo.workers]
-        energy = GrpcEnergyFigures(zoo.energy.address)
         fleet, classes = Fleet(zoo, workers), ClassStates(tuple(c.name for c in zoo.sla_classes))
         snapshots = Snapshots(
-            policy, priors, feature_count_of(zoo), zoo.learning.energy_prior_requests, instruments
+            policy_of(zoo),
+            priors_of(zoo),
+            feature_count_of(zoo),
+            zoo.learning.energy_prior_requests,
+            instruments,
         )
         commits = Commits(log, classes, instruments, zoo.routing.degraded_buffer_decisions)
-        chooser = Chooser(zoo, policy, priors, features, fleet, snapshots, classes, settings.instance_id)
-        conversations = RedisConversations(client, keys)
-        deciding = (
-            StrictDeciding(chooser, commits, conversations, instruments, log, classes, snapshots, source)
-            if zoo.routing.consistency == "strict"
-            else Deciding(chooser, commits, conversations, instruments)
-        )
-        claims = RedisClaims(client, keys, zoo.routing.claim_ttl_seconds)
-        claiming = Claiming(claims, zoo.routing.request_timeout_seconds)
         outcomes = Outcomes(commits, RedisTexts(client, keys, zoo.routing.text_ttl_seconds), instruments)
-        running = Running(fleet, outcomes, zoo.routing.request_timeout_seconds)
-        explorations = Explorations(running)
-        serving = Serving(deciding, fleet, running, explorations, commits, energy)
-        servicer = RouterServicer(
-            Validation(zoo),
-            Decide(deciding, claiming),
-            Generate(serving, claiming, explorations, zoo.routing.max_in_flight),
-            ReportOutcome(log, tokens),
-            Views(zoo, policy, fleet, snapshots, classes, commits, log),
-            tokens,
-            zoo.model_ids,
-        )
-        instrument(servicer, SERVICE)
         return cls(
             zoo,
-            servicer,
+            keys,
+            settings.instance_id,
+            instruments,
             fleet,
             snapshots,
             classes,
             commits,
-            explorations,
+            Running(fleet, outcomes, zoo.routing.request_timeout_seconds),
             outcomes,
             log,
-            RedisLoads(client, keys),
-            source,
+            RedisSnapshots(client, keys),
             workers,
-            energy,
+            GrpcEnergyFigures(zoo.energy.address),
             client,
+        )
+
+    async def servicer(self) -> RouterServicer:
+        """The RPCs over these parts. Waits for Redis; raises ConfigError."""
+        zoo, tokens = self.zoo, await _tokens(self.client, self.keys)
+        claims = RedisClaims(self.client, self.keys, zoo.routing.claim_ttl_seconds)
+        claiming = Claiming(claims, zoo.routing.request_timeout_seconds)
+        deciding = self._deciding()
+        serving = Serving(deciding, self.fleet, self.running, self.explorations, self.commits, self.energy)
+        servicer = RouterServicer(
+            Validation(zoo),
+            Decide(deciding, claiming),
+            Generate(serving, claiming, self.explorations, zoo.routing.max_in_flight),
+            ReportOutcome(self.log, tokens),
+            Views(zoo, policy_of(zoo), self.fleet, self.snapshots, self.classes, self.commits, self.log),
+            tokens,
+            zoo.model_ids,
+        )
+        instrument(servicer, SERVICE)
+        return servicer
+
+    def _deciding(self) -> Deciding:
+        zoo, conversations = self.zoo, RedisConversations(self.client, self.keys)
+        chooser = Chooser(
+            zoo,
+            policy_of(zoo),
+            priors_of(zoo),
+            _feature_source(zoo),
+            self.fleet,
+            self.snapshots,
+            self.classes,
+            self.instance_id,
+        )
+        if zoo.routing.consistency != "strict":
+            return Deciding(chooser, self.commits, conversations, self.instruments)
+        return StrictDeciding(
+            chooser,
+            self.commits,
+            conversations,
+            self.instruments,
+            self.log,
+            self.classes,
+            self.snapshots,
+            self.source,
         )
 
     def background(self) -> list["asyncio.Task[Any]"]:
         """Starts what runs beside the RPCs: workers' health and load, snapshots."""
         names = tuple(sla_class.name for sla_class in self.zoo.sla_classes)
+        loads = RedisLoads(self.client, self.keys)
         return [
             *(
                 forever(f"worker {state.address}", partial(watch_worker, self.fleet, state), 0.2)
                 for state in self.fleet.workers
             ),
-            forever("load of workers", partial(poll_loads, self.fleet, self.loads, _LOAD_INTERVAL_SECONDS)),
+            forever("load of workers", partial(poll_loads, self.fleet, loads, _LOAD_INTERVAL_SECONDS)),
             forever(
                 "snapshots",
                 partial(

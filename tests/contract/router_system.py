@@ -133,7 +133,7 @@ async def running_router(redis_url: str, folder: Path, zoo: dict[str, Any]) -> A
         RouterSettings(zoo_file=file, redis_url=redis_url, instance_id="router-1", drain_seconds=2)
     )
     server = ServiceServer("127.0.0.1:0", [SERVICE], 1.0)
-    router_service_pb2_grpc.add_RouterServiceServicer_to_server(router.servicer, server.tolerant)
+    router_service_pb2_grpc.add_RouterServiceServicer_to_server(await router.servicer(), server.tolerant)
     await server.start()
     tasks = router.background()
     try:
