@@ -1,7 +1,7 @@
 """Appends labels to the log; labels that come together share one round trip.
 
-One append is on its way at a time. What arrives meanwhile leaves with the next, which keeps the order and
-makes batches as large as the load asks for.
+One append is on its way at a time. What arrives meanwhile, and shortly after, leaves with the next, which
+keeps the order and makes batches as large as the load asks for; a label that comes alone never waits.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from services.core.events import Label
 MAX_WAITING_LABELS = 20_000
 MAX_BATCH_LABELS = 512
 _RETRY_SECONDS = 1.0
+_LINGER_SECONDS = 0.003
 
 Waiting = tuple[bytes, "asyncio.Future[str]"]
 
@@ -46,6 +47,9 @@ class RedisLabelLog:
                 batch = self._waiting[:MAX_BATCH_LABELS]
                 del self._waiting[: len(batch)]
                 await self._send(batch)
+                if 0 < len(self._waiting) < MAX_BATCH_LABELS:
+                    # A round trip costs this process as much as some thirty labels in it.
+                    await asyncio.sleep(_LINGER_SECONDS)
         finally:
             self._sender = None
 
