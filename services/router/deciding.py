@@ -10,6 +10,7 @@ from services.core.errors import StateUnavailableError
 from services.router.choosing import Choice, Chooser
 from services.router.class_states import ClassStates
 from services.router.commits import Commits
+from services.router.gathering import Gathering
 from services.router.instruments import Instruments
 from services.router.ports import Conversations, EventLog, LogEntry, SnapshotSource
 from services.router.requests import RouteRequest, Started
@@ -40,6 +41,7 @@ class Deciding:
     ) -> None:
         self._chooser, self._commits = chooser, commits
         self._conversations, self._instruments = conversations, instruments
+        self._gathering = Gathering(self._settle_one)
 
     async def decide(self, request: RouteRequest) -> Decided:
         """Routes a request. Raises NoEligibleModelError, OverloadedError."""
@@ -51,6 +53,10 @@ class Deciding:
         return decided
 
     async def _settle(self, request: RouteRequest, kept_model: str | None) -> Decided:
+        return await self._gathering.run((request, kept_model))
+
+    def _settle_one(self, asked: tuple[RouteRequest, str | None]) -> Decided:
+        request, kept_model = asked
         traceparent = current_traceparent()
         with span("messplus.decide") if traceparent else nullcontext():
             choice = self._choose(request, traceparent, kept_model)
