@@ -28,9 +28,9 @@ def messplus(
 ) -> None:
     """Serve language models for the least energy at a promised quality.
 
-    Start with [bold]messplus demo[/bold] (about ten minutes), or run the system with [bold]messplus up[/bold]
-    and look at it with [bold]messplus status --watch[/bold]. Try policies on recorded outcomes with
-    [bold]messplus replay[/bold].
+    Start with [bold]messplus demo[/bold] (about ten minutes), or run the system
+    with [bold]messplus up[/bold] and look at it with [bold]messplus status --watch[/bold].
+    Try policies on recorded outcomes with [bold]messplus replay[/bold].
     """
 
 

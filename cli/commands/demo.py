@@ -41,9 +41,10 @@ def demo(
 ) -> None:
     """Route prompts with known answers and compare with every baseline on the same prompts.
 
-    Starts a system of its own on free ports, sends the prompts through the router, then has every model
-    answer all of them, and ends with a table, figures and one HTML file. Takes about ten minutes on two
-    cores with the embedded zoo. An honest loss against a baseline is a success of the demo.
+    Starts a system of its own on free ports, sends the prompts through the
+    router, then has every model answer all of them, and ends with a table,
+    figures and one HTML file. Takes about ten minutes on two cores with the
+    embedded zoo. An honest loss against a baseline is a success of the demo.
 
     Examples:
 

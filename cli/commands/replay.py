@@ -12,13 +12,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from cli.console import command_console
 from cli.failure import config_error
-from cli.replay.loading import load_outcomes
+from cli.replay.files import check_written_files
+from cli.replay.loading import load_log, load_outcomes
 from cli.replay.summary import baseline_table, study_table
 from planner.replay.features import request_features
 from planner.replay.labels import LabelRegime, parse_labels
 from planner.replay.outcomes import Outcomes
 from planner.replay.priors import PriorKind
-from planner.replay.sources.event_log import read_event_log
 from planner.replay.streams import Order
 from planner.replay.study import (
     Question,
@@ -110,29 +110,34 @@ def replay(
 ) -> None:
     """Run policies over recorded outcomes, with the decision function and the fold that run live.
 
-    Every request goes through decision, joules, label and learning as in a running system; all joules count,
-    those of exploration too. Beside each policy stand single models, the cheapest static mixture, a mixture
-    per benchmark and a clairvoyant, which all know in hindsight what a policy has to learn. The same seed
-    gives the same numbers.
+    Every request goes through decision, joules, label and learning as in a
+    running system; all joules count, those of exploration too. Beside each
+    policy stand single models, the cheapest static mixture, a mixture per
+    benchmark and a clairvoyant, which all know in hindsight what a policy has
+    to learn. The same seed gives the same numbers.
 
-    A .parquet FILE has one row per request and model: request_id, benchmark, prompt, model, correct (0 to 1),
-    energy_joules, and if known prompt_tokens and completion_tokens; other columns are ignored.
+    A .parquet FILE has one row per request and model: request_id, benchmark,
+    prompt, model, correct (0 to 1), energy_joules, and if known prompt_tokens
+    and completion_tokens; other columns are ignored.
 
     Examples:
 
       messplus replay --outcomes outcomes.parquet
 
-      messplus replay --outcomes outcomes.parquet --policy messplus-2025 --min-satisfaction 0.6 --seeds 1
+      messplus replay --outcomes outcomes.parquet --policy messplus-2025 \\
+          --min-satisfaction 0.6 --seeds 1
 
-      messplus replay --outcomes outcomes.parquet --labels partial:0.2 --order drift --json runs.json
+      messplus replay --outcomes outcomes.parquet --labels partial:0.2 \\
+          --order drift --json runs.json
 
-      messplus replay --outcomes two_models.csv --energy small=90 --energy large=700 --report replay.html
+      messplus replay --outcomes two_models.csv --energy small=90 \\
+          --energy large=700 --report replay.html
     """
     console = command_console()
     data = _load(outcomes, from_log, energy or [])
     question = Question(
-        tuple(policy or default_policies()),
-        tuple(min_satisfaction or default_targets(data)),
+        tuple(dict.fromkeys(policy or default_policies())),
+        tuple(dict.fromkeys(min_satisfaction or default_targets(data))),
         order,
         _labels(labels),
         seeds,
@@ -140,7 +145,8 @@ def replay(
         class_per_benchmark,
         snapshot_every,
     )
-    _check(question, data, [path for path in (json_file, report) if path])
+    _check(question, data)
+    check_written_files({"--json": json_file, "--report": report}, outcomes or from_log)
     study = _run(data, question, console)
     _show(study, json_file, report, console)
 
@@ -149,15 +155,22 @@ def _load(outcomes: Path | None, from_log: Path | None, energy: Sequence[str]) -
     if (outcomes is None) == (from_log is None):
         value = "neither" if outcomes is None else "both"
         raise config_error("replay", "--outcomes, --from-log", value, "exactly one is needed")
+    joules = _stated_joules(energy)
     if from_log is not None:
-        return read_event_log(from_log)
-    joules = {}
+        return load_log(from_log, joules)
+    return load_outcomes(outcomes or Path(), joules)
+
+
+def _stated_joules(energy: Sequence[str]) -> dict[str, float]:
+    joules: dict[str, float] = {}
     for text in energy:
         model, _, number = text.rpartition("=")
         if not model or not _is_positive(number):
             raise config_error("replay", "--energy", text, "MODEL=J, J a number above 0")
+        if model in joules:
+            raise config_error("replay", "--energy", text, f"{model} is already stated: once per model")
         joules[model] = float(number)
-    return load_outcomes(outcomes or Path(), joules)
+    return joules
 
 
 def _is_positive(text: str) -> bool:
@@ -174,7 +187,7 @@ def _labels(text: str) -> LabelRegime:
         raise config_error("replay", "--labels", text, str(error)) from None
 
 
-def _check(question: Question, data: Outcomes, files: Sequence[Path]) -> None:
+def _check(question: Question, data: Outcomes) -> None:
     """What can be wrong is found before hours of runs, not after. Raises ConfigError."""
     for target in question.targets:
         if not 0.0 < target < 1.0:
@@ -186,9 +199,6 @@ def _check(question: Question, data: Outcomes, files: Sequence[Path]) -> None:
             policy_from_config(name, {}, data.model_ids)
         except ValueError as error:
             raise config_error("replay", "--policy", name, str(error)) from None
-    for path in files:
-        if not path.absolute().parent.is_dir():
-            raise config_error("replay", "output", path, "its folder does not exist")
 
 
 def _run(data: Outcomes, question: Question, console: Console) -> Study:

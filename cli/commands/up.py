@@ -35,8 +35,8 @@ def up(
 ) -> None:
     """Run everything on this machine until Ctrl-C: store, workers, energy, feedback and router.
 
-    Fetches models that are not here yet. Learned state and logs stay in the data directory and are used
-    again by the next run.
+    Fetches models that are not here yet. Learned state and logs stay in the
+    data directory and are used again by the next run.
 
     Examples:
 

@@ -1,10 +1,12 @@
 """Which reader a file of outcomes needs, by its name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from cli.failure import config_error
 from planner.replay.outcomes import Outcomes
+from planner.replay.sources.event_log import read_event_log
 
 _ALLOWED = ".parquet, .csv (or a folder of them), .pkl; a recorded event log goes to --from-log"
 
@@ -12,8 +14,31 @@ _ALLOWED = ".parquet, .csv (or a folder of them), .pkl; a recorded event log goe
 def load_outcomes(path: Path, joules: Mapping[str, float]) -> Outcomes:
     """Outcomes from Parquet, MESS+'s or RouteLLM's CSV, or RouterBench's pickle.
 
-    `joules` states joules per request for models of files that record none. Raises ConfigError, OSError.
+    `joules` states joules per request for models of files that record none. Raises ConfigError.
     """
+    with _readable("--outcomes", path):
+        return _read(path, joules)
+
+
+def load_log(path: Path, joules: Mapping[str, float]) -> Outcomes:
+    """Outcomes from a recorded event log, which has joules of its own. Raises ConfigError."""
+    if joules:
+        raise config_error("replay", "--energy", ", ".join(joules), "a recorded log has joules of its own")
+    with _readable("--from-log", path):
+        return read_event_log(path)
+
+
+@contextmanager
+def _readable(option: str, path: Path) -> Iterator[None]:
+    """Turns what the operating system says against reading into a ConfigError that names the option."""
+    try:
+        yield
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise config_error("replay", option, path, f"a file that can be read is needed: {why}") from None
+
+
+def _read(path: Path, joules: Mapping[str, float]) -> Outcomes:
     if not path.exists():
         raise config_error("replay", "--outcomes", path, "no such file")
     if path.suffix == ".parquet":

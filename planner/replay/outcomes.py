@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from services.core.errors import ConfigError, ConfigProblem
+from services.core.event_checks import MAX_ENERGY_JOULES
 from services.core.events import FloatArray
 
-__all__ = ["REQUIRED_COLUMNS", "Columns", "Outcomes", "outcomes_from_columns"]
+__all__ = ["REQUIRED_COLUMNS", "Columns", "Outcomes", "number_problem", "outcomes_from_columns"]
 
 Columns = Mapping[str, Sequence[Any]]
 """A table: column name -> one value per row."""
@@ -18,9 +19,10 @@ Columns = Mapping[str, Sequence[Any]]
 REQUIRED_COLUMNS = ("request_id", "benchmark", "prompt", "model", "correct", "energy_joules")
 TOKEN_COLUMNS = ("prompt_tokens", "completion_tokens")
 _TEXTS = REQUIRED_COLUMNS[:4]
+_TOPS = {"correct": 1.0, "energy_joules": MAX_ENERGY_JOULES}
 _ALLOWED = {
     "correct": "a number from 0 to 1",
-    "energy_joules": "a finite number of at least 0",
+    "energy_joules": f"a number from 0 to {MAX_ENERGY_JOULES:g}",
     "prompt_tokens": "a finite number of at least 0",
     "completion_tokens": "a finite number of at least 0",
 }
@@ -105,13 +107,15 @@ def _text_problems(place: str, columns: Columns) -> list[ConfigProblem]:
 
 
 def _number_problems(place: str, columns: Columns, names: Iterable[str]) -> list[ConfigProblem]:
-    problems = []
-    for name in names:
-        top = 1.0 if name == "correct" else math.inf
-        bad = [i for i, value in enumerate(columns[name]) if not _is_within(value, top)]
-        if bad:
-            problems.append(_bad_rows(place, name, columns[name], bad, _ALLOWED[name]))
-    return problems
+    found = (number_problem(place, name, columns[name], name) for name in names)
+    return [problem for problem in found if problem is not None]
+
+
+def number_problem(place: str, name: str, values: Sequence[Any], kind: str) -> ConfigProblem | None:
+    """What is wrong with a column's values; `kind` is the required or token column whose range they keep."""
+    top = _TOPS.get(kind, math.inf)
+    bad = [i for i, value in enumerate(values) if not _is_within(value, top)]
+    return _bad_rows(place, name, values, bad, _ALLOWED[kind]) if bad else None
 
 
 def _is_within(value: Any, top: float) -> bool:
@@ -123,7 +127,7 @@ def _is_within(value: Any, top: float) -> bool:
 
 
 def _bad_rows(place: str, name: str, values: Sequence[Any], rows: list[int], allowed: str) -> ConfigProblem:
-    others = f" and {len(rows) - 1:,} more rows" if len(rows) > 1 else ""
+    others = f" and in {len(rows) - 1:,} more" if len(rows) > 1 else ""
     return ConfigProblem(place, name, f"{values[rows[0]]!r} in row {rows[0] + 1:,}{others}", allowed)
 
 

@@ -1,5 +1,6 @@
 """A study: all runs of one question about one data set, and the document that answers it."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,11 +86,14 @@ def default_policies() -> tuple[str, ...]:
 def default_targets(outcomes: Outcomes) -> tuple[float, ...]:
     """Quarters of the way from the cheapest model's mean satisfaction to the best one's, to 3 decimals.
 
-    Where the cheapest model is the best, a little less than what it reaches.
+    Where the cheapest model is the best, what it reaches, rounded down.
     """
     means = outcomes.satisfaction.mean(axis=0)
     low, high = float(means[outcomes.energy_joules.mean(axis=0).argmin()]), float(means.max())
-    targets = {round(low + share * (high - low), _DECIMALS) for share in _QUARTERS}
+    if low == high:
+        targets = {math.floor(high * 10**_DECIMALS) / 10**_DECIMALS}
+    else:
+        targets = {round(low + share * (high - low), _DECIMALS) for share in _QUARTERS}
     return tuple(sorted(min(max(target, 0.001), 0.999) for target in targets))
 
 

@@ -1,6 +1,7 @@
 """`messplus replay` as people type it."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -69,13 +70,47 @@ def test_an_unreachable_target_is_said(file: Path) -> None:
         (["--outcomes", "FILE", "--labels", "sometimes"], "full, partial:SHARE"),
         (["--outcomes", "FILE", "--energy", "small"], "MODEL=J"),
         (["--outcomes", "FILE", "--energy", "small=5"], "has joules of its own"),
-        (["--outcomes", "FILE", "--json", "none/out.json"], "its folder does not exist"),
+        (
+            ["--outcomes", "FILE", "--json", "none/out.json"],
+            "--json = none/out.json: its folder does not exist",
+        ),
+        (["--outcomes", "FILE", "--report", "."], "--report = .: is a folder: name a file"),
+        (["--outcomes", "FILE", "--json", "FILE"], "would be written into the recorded outcomes"),
+        (["--outcomes", "FILE", "--json", "x", "--report", "x"], "another file than --json is needed"),
+        (["--outcomes", "FILE", "--energy", "a=1", "--energy", "a=2"], "a is already stated"),
+        (["--from-log", "none.jsonl"], "--from-log = none.jsonl: a file that can be read is needed"),
+        (["--from-log", "FILE", "--energy", "a=1"], "a recorded log has joules of its own"),
     ],
 )
 def test_wrong_arguments_end_with_one_line_and_status_2(file: Path, arguments: list[str], words: str) -> None:
     status, output = replay(*(str(file) if a == "FILE" else a for a in arguments))
     assert status == 2
     assert words in output
+
+
+def test_a_folder_named_like_a_file_is_no_outcomes(tmp_path: Path) -> None:
+    folder = tmp_path / "folder.parquet"
+    folder.mkdir()
+    status, output = replay("--outcomes", folder)
+    assert status == 2
+    assert "a file that can be read is needed: is a directory" in output
+
+
+def test_a_read_only_folder_is_found_before_the_runs(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # For root nothing is read-only, so that the system's answer is set here.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    status, output = replay("--outcomes", file, "--json", tmp_path / "runs.json")
+    assert status == 2
+    assert "no permission to write" in output
+    assert "pacer" not in output
+
+
+def test_what_is_named_twice_runs_once(file: Path, tmp_path: Path) -> None:
+    twice = ["--policy", "pacer", "--min-satisfaction", 0.5] * 2
+    assert replay("--outcomes", file, *twice, "--seeds", 1, "--json", tmp_path / "runs.json")[0] == 0
+    assert len(json.loads((tmp_path / "runs.json").read_text())["runs"]) == 1
 
 
 def test_a_file_of_another_kind_ends_the_same_way(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def _repeat(table: Table) -> None:
     [
         (_drop_columns, ["columns", "missing: prompt, energy_joules"]),
         (_empty, ["rows = 0"]),
-        (_set("energy_joules", 4, math.nan), ["energy_joules = nan in row 5", "finite"]),
-        (_set("energy_joules", 4, -1.0), ["energy_joules = -1.0 in row 5", "at least 0"]),
+        (_set("energy_joules", 4, math.nan), ["energy_joules = nan in row 5", "from 0 to 1e+09"]),
+        (_set("energy_joules", 4, -1.0), ["energy_joules = -1.0 in row 5", "from 0 to 1e+09"]),
         (_set("energy_joules", 4, None), ["energy_joules = None in row 5"]),
         (_set("energy_joules", 4, "much"), ["energy_joules = 'much' in row 5"]),
         (_set("correct", 0, 1.2), ["correct = 1.2 in row 1", "from 0 to 1"]),
@@ -88,7 +88,7 @@ def test_all_problems_of_the_values_come_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         outcomes_from_columns("f", "f", table)
     assert [problem.key for problem in caught.value.problems] == ["correct", "energy_joules"]
-    assert "and 1 more rows" in caught.value.problems[1].value
+    assert "and in 1 more" in caught.value.problems[1].value
 
 
 def test_rows_become_matrices_with_models_by_joules_per_token() -> None:
@@ -133,3 +133,10 @@ def test_row_order_and_any_number_of_models_do_not_matter() -> None:
 
 def test_length() -> None:
     assert len(outcomes(7)) == 7
+
+
+def test_joules_that_the_learner_would_not_take_are_refused() -> None:
+    table = columns(2)
+    table["energy_joules"][0] = 1e308
+    with pytest.raises(ConfigError, match=r"energy_joules = 1e\+308 in row 1: a number from 0 to 1e\+09"):
+        outcomes_from_columns("test", "test", table)

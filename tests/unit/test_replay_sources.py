@@ -7,17 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arro3.core import Array, DataType, Table
+from arro3.io import write_parquet as write_arrow_parquet
 
 from cli.replay.loading import load_outcomes
 from planner.replay.sources.event_log import read_entries, read_event_log, write_event_log
 from planner.replay.sources.parquet import read_parquet, write_parquet
 from planner.replay.sources.routerbench import read_routerbench
 from services.core.errors import ConfigError
-from services.core.events import EnergyAttributed, Event, Label
+from services.core.events import Decision, EnergyAttributed, Event, Label
 from tests.unit.fold_events import MODELS, at, decision
 from tests.unit.replay_data import columns, outcomes
 
 DATA = Path(__file__).parent / "data"
+HUGE = b"\x80\x04\x8e" + b"\xff" * 8
+"""A pickle that announces more bytes than there is memory in the world."""
 
 
 def test_parquet_goes_and_comes_back(tmp_path: Path) -> None:
@@ -100,7 +104,8 @@ def test_routellm_needs_joules_of_every_model(tmp_path: Path, joules: dict[str, 
     [
         ("", "columns = none"),
         ("a,b\n1,2\n", "RouteLLM: prompt"),
-        ("prompt,m\nx,True,True\n", "row 2 = another number of fields"),
+        ("prompt,m\nx,True,True\n", "row 1 = 3 fields: 2 as in the header"),
+        ("prompt,m,m\nx,True,True\n", "columns = m: each name once"),
         ("prompt,m\nx,maybe\n", "RouteLLM: prompt"),
     ],
 )
@@ -109,6 +114,38 @@ def test_a_csv_of_neither_kind_is_refused(tmp_path: Path, text: str, words: str)
     path.write_text(text)
     with pytest.raises(ConfigError, match=words):
         load_outcomes(path, {})
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ("nan,1,2,3", "label_a = 'nan' in row 2: a number from 0 to 1"),
+        ("1,1,2,-3", "energy_consumption_b = '-3' in row 2: a number from 0 to 1e\\+09"),
+        ("1,2,,3", "label_b = '2' in row 2: .*\n.*energy_consumption_a = '' in row 2"),
+    ],
+)
+def test_a_wrong_cell_is_named_as_the_csv_has_it(tmp_path: Path, cells: str, words: str) -> None:
+    path = tmp_path / "boolq.csv"
+    head = "input_text,label_a,label_b,energy_consumption_a,energy_consumption_b\n"
+    path.write_text(f"{head}why,1,1,2,3\nhow,{cells}\n")
+    with pytest.raises(ConfigError, match=words):
+        load_outcomes(path, {})
+
+
+def test_a_routellm_model_with_a_blank_verdict_is_not_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "gsm8k.csv"
+    path.write_text("prompt,mixtral,gpt-4\none,True,True\ntwo,,True\n")
+    with pytest.raises(ConfigError, match="mixtral = '' in row 2: True or False"):
+        load_outcomes(path, {"mixtral": 1.0, "gpt-4": 2.0})
+
+
+def test_parquet_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.parquet"
+    table = columns(1)
+    arrays = [Array([float(i) for i in range(3)], type=DataType.float64()) for _ in (*table, "again")]
+    write_arrow_parquet(Table.from_arrays(arrays, names=[*table, "correct"]), path)
+    with pytest.raises(ConfigError, match="columns = correct: each name once"):
+        read_parquet(path)
 
 
 @pytest.mark.parametrize("name", ["routerbench_pandas1.pkl", "routerbench_pandas2.pkl"])
@@ -145,7 +182,7 @@ def test_a_pickle_that_wants_to_run_something_is_refused(tmp_path: Path) -> None
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps([1, 2]), pickle.dumps({"a": 1})[:-3]])
+@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps([1, 2]), pickle.dumps({"a": 1})[:-3], HUGE])
 def test_a_pickle_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.pkl"
     path.write_bytes(content)
@@ -204,3 +241,28 @@ def test_a_log_without_such_requests_or_with_junk_is_refused(tmp_path: Path) -> 
     junk.write_text('{"id": "1-0"}\n')
     with pytest.raises(ConfigError, match="line 1"):
         read_event_log(junk)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{}", "line 1 = {}: no log entry: lacks 'type'"),
+        ("", "line 1 = empty"),
+        ("[" * 10_000, "no log entry"),
+    ],
+)
+def test_a_line_that_is_no_entry_is_named(tmp_path: Path, line: str, words: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(ConfigError, match=words):
+        read_event_log(path)
+
+
+def test_decisions_with_different_features_are_no_stream(tmp_path: Path) -> None:
+    events = [*_answered("a", explored=True), *_answered("b", explored=True)]
+    events = [
+        replace(e, features=np.ones(5)) if isinstance(e, Decision) and e.request_id == "b" else e
+        for e in events
+    ]
+    with pytest.raises(ConfigError, match="features = 2, 5 per request"):
+        read_event_log(_recorded(tmp_path / "events.jsonl", events))

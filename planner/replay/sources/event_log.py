@@ -97,6 +97,9 @@ def read_event_log(path: Path) -> Outcomes:
             values = (name, request.decision.sla_class, "", model, satisfaction, joules)
             for column, value in zip(columns.values(), values, strict=True):
                 column.append(value)
+    if len(lengths := {len(row) for row in features}) > 1:
+        value = ", ".join(map(str, sorted(lengths)))
+        raise _problem(path, "features", f"{value} per request", "the same number in every decision")
     outcomes = outcomes_from_columns(str(path), path.stem, columns, [note])
     return _with_features(outcomes, np.array(features))
 
@@ -118,8 +121,16 @@ def read_entries(path: Path) -> Iterator[Entry]:
                 if "step" in record:
                     fields[b"step"] = str(record["step"]).encode()
                 yield decode_entry(record["id"].encode(), fields)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise _problem(path, f"line {number}", line.strip()[:60], f"no log entry: {error}") from None
+            except KeyError as error:
+                raise _problem(
+                    path, f"line {number}", _beginning(line), f"no log entry: lacks {error}"
+                ) from None
+            except (ValueError, TypeError, AttributeError, RecursionError) as error:
+                raise _problem(path, f"line {number}", _beginning(line), f"no log entry: {error}") from None
+
+
+def _beginning(line: str) -> str:
+    return line.strip()[:60] or "empty"
 
 
 def write_event_log(path: Path, entries: Iterable[Entry]) -> None:

@@ -14,6 +14,8 @@ def read_parquet(path: Path) -> Outcomes:
     table = _table(path)
     wanted = (*REQUIRED_COLUMNS, *TOKEN_COLUMNS)
     names = list(table.column_names)
+    if twice := sorted({name for name in wanted if names.count(name) > 1}):
+        raise ConfigError([ConfigProblem(str(path), "columns", ", ".join(twice), "each name once")])
     # What nobody asked for (whole answers, most of all) stays where it is; its name tells what is missing.
     columns = {name: table[name].to_pylist() if name in wanted else () for name in names}
     return outcomes_from_columns(str(path), path.stem, columns)

@@ -54,12 +54,26 @@ def _text(prompt: object) -> str:
     return "\n".join(map(str, prompt)) if isinstance(prompt, list) else str(prompt)
 
 
+# What a damaged pickle makes its reader raise, apart from UnpicklingError.
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    EOFError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
 def _unpickled(path: Path) -> dict[str, list[Any]]:
     with path.open("rb") as file:
         try:
             frame = _TableUnpickler(file).load()
             return _columns(frame)
-        except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, TypeError, ValueError) as error:
+        except _UNREADABLE as error:
             why = f"a pandas 1.x or 2.x table of numbers and texts is needed ({error})"
             raise _problem(path, "format", "not readable as such a pickle", why) from None
 

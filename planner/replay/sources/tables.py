@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from planner.replay.outcomes import Columns, Outcomes, outcomes_from_columns
+from planner.replay.outcomes import Columns, Outcomes, number_problem, outcomes_from_columns
 from services.core.errors import ConfigError, ConfigProblem
 
 _LABEL, _ENERGY = "label_", "energy_consumption_"
@@ -38,11 +38,12 @@ def _rows(path: Path) -> Columns:
             header = next(reader, [])
             rows = [row for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise _problem(path, "format", "not readable as CSV", str(error)) from None
-    if ragged := [i for i, row in enumerate(rows, start=2) if len(row) != len(header)]:
-        raise _problem(
-            path, f"row {ragged[0]}", "another number of fields", f"{len(header)} as in the header"
-        )
+        raise _problem(path, "format", "not readable as CSV in UTF-8", str(error)) from None
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise _problem(path, "columns", ", ".join(twice), "each name once")
+    if ragged := [i for i, row in enumerate(rows, start=1) if len(row) != len(header)]:
+        fields = f"{len(rows[ragged[0] - 1])} fields"
+        raise _problem(path, f"row {ragged[0]}", fields, f"{len(header)} as in the header")
     return {name: [row[i] for row in rows] for i, name in enumerate(header)}
 
 
@@ -55,7 +56,9 @@ def _messplus(path: Path, tables: Mapping[Path, Columns], joules: Mapping[str, f
         lacking = [name for name in needed if name not in table]
         if not models or lacking:
             wanted = ", ".join(lacking) or f"{_LABEL}<model>"
-            raise _problem(file, "columns", ", ".join(table) or "none", f"missing: {wanted}")
+            stated = " (joules can also be stated: --energy MODEL=J)" if _ENERGY in wanted else ""
+            raise _problem(file, "columns", ", ".join(table) or "none", f"missing: {wanted}{stated}")
+        _check_numbers(file, table, models, joules)
         count = len(table["input_text"])
         names = table.get("benchmark_name", [file.stem] * count)
         numbers = table.get("doc_id", range(count))
@@ -65,10 +68,29 @@ def _messplus(path: Path, tables: Mapping[Path, Columns], joules: Mapping[str, f
                 names,
                 table["input_text"],
                 model,
-                [_TRUTH.get(value.lower(), value) for value in table[_LABEL + model]],
+                _satisfaction(table[_LABEL + model]),
                 table.get(_ENERGY + model, ()),
             )
     return long.outcomes(())
+
+
+def _satisfaction(values: Sequence[str]) -> list[Any]:
+    return [_TRUTH.get(value.lower(), value) for value in values]
+
+
+def _check_numbers(file: Path, table: Columns, models: Sequence[str], joules: Mapping[str, float]) -> None:
+    """Names column and row as the file has them; once in one long table, they are others."""
+    found = [
+        number_problem(str(file), _LABEL + model, _satisfaction(table[_LABEL + model]), "correct")
+        for model in models
+    ]
+    found += [
+        number_problem(str(file), _ENERGY + model, table[_ENERGY + model], "energy_joules")
+        for model in models
+        if model not in joules
+    ]
+    if problems := [problem for problem in found if problem is not None]:
+        raise ConfigError(problems)
 
 
 def _routellm(path: Path, tables: Mapping[Path, Columns], joules: Mapping[str, float]) -> Outcomes:
@@ -80,6 +102,8 @@ def _routellm(path: Path, tables: Mapping[Path, Columns], joules: Mapping[str, f
                 "MESS+: input_text, label_<model>, ...; RouteLLM: prompt, one True/False column per model"
             )
             raise _problem(file, "columns", ", ".join(table) or "none", allowed)
+        if unsure := [model for model in joules if model in table and model not in models]:
+            raise _no_verdict(file, unsure[0], table[unsure[0]])
         count = len(table["prompt"])
         for model in models:
             long.add(
@@ -91,6 +115,11 @@ def _routellm(path: Path, tables: Mapping[Path, Columns], joules: Mapping[str, f
                 (),
             )
     return long.outcomes(["RouteLLM records no energy: joules per request are as stated with --energy."])
+
+
+def _no_verdict(file: Path, model: str, values: Sequence[str]) -> ConfigError:
+    row = next((i for i, value in enumerate(values) if value.lower() not in _TRUTH), 0)
+    return _problem(file, model, f"{values[row]!r} in row {row + 1:,}", "True or False")
 
 
 def _is_verdicts(values: Sequence[str]) -> bool:
