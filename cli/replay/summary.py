@@ -103,7 +103,8 @@ def study_table(study: Study) -> Table:
         f"{question.labels.text} labels, seeds: {question.seeds}"
     )
     for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading == "policy" else "right")
+        # A narrow terminal breaks numbers into lines; cut off, they would be wrong.
+        table.add_column(heading, justify="left" if heading == "policy" else "right", overflow="fold")
     for line in lines(study):
         table.add_row(*cells(line))
     return table

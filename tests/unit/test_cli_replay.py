@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -105,6 +106,13 @@ def test_a_read_only_folder_is_found_before_the_runs(
     assert status == 2
     assert "no permission to write" in output
     assert "pacer" not in output
+
+
+def test_a_narrow_terminal_hides_no_digits(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.commands.replay.command_console", lambda: Console(width=50))
+    status, output = replay("--outcomes", file, "--policy", "pacer", "--seeds", 1, "--min-satisfaction", 0.5)
+    assert status == 0
+    assert "…" not in output
 
 
 def test_what_is_named_twice_runs_once(file: Path, tmp_path: Path) -> None:
