@@ -33,16 +33,18 @@ class WeightPrior:
 
     def covariance(self, model_count: int, feature_count: int) -> FloatArray:
         """Over all weights, model by model, shape (M*d, M*d)."""
-        sd = np.full(feature_count, self.slope_sd)
-        sd[0] = self.intercept_sd
-        correlation = np.full(feature_count, self.slope_correlation)
-        correlation[0] = self.intercept_correlation
-        blocks = np.zeros((model_count, feature_count, model_count, feature_count))
-        for one in range(model_count):
-            for other in range(model_count):
-                alike = 1.0 if one == other else correlation
-                blocks[one, :, other, :] = np.diag(sd * sd * alike)
-        return blocks.reshape(model_count * feature_count, -1)
+        result = np.zeros((model_count * feature_count, model_count * feature_count))
+        _by_feature(result, model_count)[:] = self.between_models(model_count, feature_count)
+        return result
+
+    def between_models(self, model_count: int, feature_count: int) -> FloatArray:
+        """Covariance of one feature's weights, all that there is beforehand, shape (d, M, M)."""
+        variances = np.full((feature_count, 1, 1), self.slope_sd**2)
+        correlations = np.full((feature_count, 1, 1), self.slope_correlation)
+        variances[0], correlations[0] = self.intercept_sd**2, self.intercept_correlation
+        same = np.eye(model_count)
+        result: FloatArray = variances * (correlations * (1.0 - same) + same)
+        return result
 
 
 class JointGaussian:
@@ -96,6 +98,13 @@ class JointGaussian:
         np.multiply(covaries[:, None], covaries, out=self._outer)
         self.covariance -= self._outer
 
+    def forget(self, prior: WeightPrior, share: float) -> None:
+        """Adds a share of the prior covariance: what was learned so far counts for less."""
+        model_count, feature_count = self.mean.shape
+        _by_feature(self.covariance, model_count)[:] += share * prior.between_models(
+            model_count, feature_count
+        )
+
     def packed(self) -> FloatArray:
         """The covariance's lower triangle, row by row."""
         return self.covariance[np.tril_indices(len(self.covariance))]
@@ -108,3 +117,10 @@ class JointGaussian:
         covariance[rows, columns] = packed
         covariance[columns, rows] = packed
         return cls(mean, covariance)
+
+
+def _by_feature(covariance: FloatArray, model_count: int) -> FloatArray:
+    """The entries that concern one feature alone, shape (d, M, M): a view."""
+    spread = covariance.reshape(model_count, len(covariance) // model_count, model_count, -1)
+    result: FloatArray = np.einsum("mini->imn", spread)
+    return result

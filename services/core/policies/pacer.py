@@ -36,6 +36,7 @@ from services.core.policies.pacer_control import (
 )
 from services.core.policies.pacer_parameters import PacerParameters
 from services.core.policies.pacer_state import DecisionView, PacerState
+from services.core.policies.pacer_surprise import Surprise
 from services.core.policies.selection import smallest_score
 from services.core.predictor import logit
 
@@ -90,7 +91,7 @@ class Pacer:
         energy = EnergyHead.initial(
             [prior.energy_joules for prior in priors], feature_count, p.energy_prior(feature_count)
         )
-        return PacerState(satisfaction, energy, 0, {})
+        return PacerState(satisfaction, energy, 0, {}, Surprise())
 
     def decide(self, context: Context, state: PacerState | DecisionView, rng: RandomSource) -> Action:
         """Serves argmin_m C_m - lambda * p~_m. Never changes `state`."""
@@ -154,10 +155,10 @@ class Pacer:
         return Candidates(sigmoid(strict * shrink), sigmoid(draws * shrink), joules)
 
     def _forget(self, state: PacerState) -> None:
-        p, shape = self._parameters, state.satisfaction.mean.shape
+        p, feature_count = self._parameters, state.satisfaction.mean.shape[1]
         share = p.forgetting * p.resolve_every
-        state.satisfaction.covariance += share * p.satisfaction_prior(shape[1]).covariance(*shape)
-        state.energy.belief.covariance += share * p.energy_prior(shape[1]).covariance(*shape)
+        state.satisfaction.forget(p.satisfaction_prior(feature_count), share)
+        state.energy.belief.forget(p.energy_prior(feature_count), share)
 
     def debt_bounds(self, state: PacerState, sla: ClassView) -> tuple[float, float]:
         """Least and most that D may be: what cannot be paid back within the window is forgiven."""
@@ -177,9 +178,13 @@ class Pacer:
         self, state: PacerState, features: FloatArray, model_index: int, satisfaction: float
     ) -> None:
         """One Newton step on the label's log-likelihood."""
-        belief = state.satisfaction
+        p, belief = self._parameters, state.satisfaction
         expected = 1.0 / (1.0 + math.exp(-float(belief.mean[model_index] @ features)))
         curvature = max(expected * (1.0 - expected), _LEAST_CURVATURE)
+        surprised = state.surprise.add(satisfaction - expected, expected * (1.0 - expected))
+        # Never less certain than before the first label, however long the contradiction lasts.
+        if surprised and belief.blocks[:, 0, 0].mean() < p.unknown_prior_sd**2:
+            belief.forget(p.satisfaction_prior(len(features)), p.surprised_forgetting)
         belief.learn(model_index, features, satisfaction - expected, curvature)
 
     def learn_energy(

@@ -12,6 +12,7 @@ from services.core.events import FloatArray
 from services.core.joint_gaussian import JointGaussian
 from services.core.policies.energy_head import EnergyHead
 from services.core.policies.pacer_control import ClassControl
+from services.core.policies.pacer_surprise import Surprise
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 _MAX_CONTEXTS = 16_000
@@ -96,6 +97,7 @@ class PacerState:
         energy: belief over ln J.
         decisions: of all classes.
         classes: by name, the one used longest ago first.
+        surprise: whether labels lately contradict what is believed.
 
     """
 
@@ -103,6 +105,7 @@ class PacerState:
     energy: EnergyHead
     decisions: int
     classes: dict[str, ClassControl]
+    surprise: Surprise
 
     def control(self, sla_class: str) -> ClassControl:
         """A class's control, a new one at its first mention; it becomes the newest used.
@@ -156,6 +159,7 @@ class PacerState:
             "satisfaction_covariance": self.satisfaction.packed(),
             **self.energy.arrays(),
             "decisions": np.array([float(self.decisions)]),
+            "surprise": self.surprise.array(),
             "class_names": np.array(list(self.classes), dtype=np.str_),
             "class_numbers": np.array(numbers, np.float64).reshape(-1, 6),
             "class_means": np.array(means, np.float64).reshape(-1, d),
@@ -177,6 +181,7 @@ class PacerState:
                 "energy_numbers": (4, m),
                 "energy_level": (1,),
                 "decisions": (1,),
+                "surprise": (2,),
                 "class_numbers": (n, 6),
                 "class_means": (n, d),
             },
@@ -187,6 +192,7 @@ class PacerState:
             EnergyHead.from_arrays(found),
             int(found["decisions"][0]),
             dict(_controls(arrays, found, d)),
+            Surprise(*found["surprise"].tolist()),
         )
 
 
