@@ -144,6 +144,10 @@ class EnergyAttributed:
     traceparent: str = ""
 
 
+AUDIT = "audit"
+"""Source of labels of a sample that was drawn independently of what the answers were like."""
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """An answer was judged: `satisfaction` in [0, 1]. An empty generation id means the served one."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from services.core.event_checks import problem_of
 from services.core.events import (
+    AUDIT,
     Decision,
     EnergyAttributed,
     Entry,
@@ -265,6 +266,7 @@ class Fold:
             self.state.counters.repeats += 1
         else:
             generation.label = float(event.satisfaction)
+            generation.audited = event.source == AUDIT
             self.state.counters.labels_learned += 1
             self._count_served_label(join)
 
@@ -275,11 +277,18 @@ class Fold:
         join.counted = True
         statistics = self.state.sla_class(join.sla_class)
         statistics.count_label(join.min_satisfaction, served.label)
-        statistics.ledger.credit(join.number, join.charged_satisfaction, served.label)
+        ratio = self._policy.answer_ratio(self.state.policy_state)
+        statistics.ledger.credit(
+            join.number, join.charged_satisfaction, served.label, ratio, audited=served.audited
+        )
         self._forgive(join, statistics)
         if self._policy.learns_from_served:
             self._policy.learn_label(
-                self.state.policy_state, _features(join), served.model_index, served.label
+                self.state.policy_state,
+                _features(join),
+                served.model_index,
+                served.label,
+                audited=served.audited,
             )
             self.state.heads_revision += 1
 
@@ -321,6 +330,7 @@ class Fold:
         if new.label is None:
             # A verdict on "the served answer" that came first meant the answer that was really given.
             new.label, old.label = old.label, None
+            new.audited = old.audited
         join.served = join.generations.index(new)
         statistics = self.state.sla_class(join.sla_class)
         change = join.charged_satisfaction - event.charged_satisfaction

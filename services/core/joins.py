@@ -46,6 +46,7 @@ class Generation:
         model_index: its model, in the zoo's order.
         failed: whether it broke, so that no label is awaited.
         label: its first label, in [0, 1].
+        audited: whether that label is of an audited sample.
         has_energy: whether its joules came.
 
     """
@@ -55,6 +56,7 @@ class Generation:
     failed: bool = False
     label: float | None = None
     has_energy: bool = False
+    audited: bool = False
 
 
 @dataclass(slots=True)
@@ -215,7 +217,8 @@ def encode_join(join: Join) -> bytes:
             "flags": [join.explored, join.learned, join.counted],
             "served": join.served,
             "generations": [
-                [g.generation_id, g.model_index, g.failed, g.label, g.has_energy] for g in join.generations
+                [g.generation_id, g.model_index, g.failed, g.label, g.has_energy, g.audited]
+                for g in join.generations
             ],
         }
     if join.waiting:

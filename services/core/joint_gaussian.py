@@ -78,8 +78,10 @@ class JointGaussian:
         result: FloatArray = (self.blocks @ features) @ features
         return result
 
-    def learn(self, model_index: int, features: FloatArray, innovation: float, precision: float) -> None:
-        """One observation of one model's output, in place.
+    def learn(
+        self, model_index: int, features: FloatArray, innovation: float, precision: float
+    ) -> FloatArray:
+        """One observation of one model's output, in place; returns the step per innovation, shape (M, d).
 
         Args:
             model_index: which model was seen.
@@ -93,10 +95,12 @@ class JointGaussian:
         begin = model_index * d
         gain = 1.0 / (1.0 + precision * float(covaries[begin : begin + d] @ features))
         self._flat_mean += (gain * innovation) * covaries
+        step: FloatArray = (gain * covaries).reshape(self.mean.shape)
         # Scaled before the outer product: so both triangles are equal to the last bit.
         covaries *= math.sqrt(precision * gain)
         np.multiply(covaries[:, None], covaries, out=self._outer)
         self.covariance -= self._outer
+        return step
 
     def forget(self, prior: WeightPrior, share: float) -> None:
         """Adds a share of the prior covariance: what was learned so far counts for less."""

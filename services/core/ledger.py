@@ -17,6 +17,7 @@ _RATE_WINDOW = (1 << _RATE_DECISIONS) - 1
 _MIN_LABEL_RATE = 0.02
 _LAG_MARGIN = 8
 _LAG_KEPT = 0.998
+_SHARES_KEPT = 0.998
 
 
 @dataclass(slots=True)
@@ -29,6 +30,8 @@ class Ledger:
         decisions: charged so far.
         labels: credited so far.
         label_lag: decisions within which labels lately came, >= 0.
+        satisfied_share: fading mean of the labels that are not audited.
+        audited_share: fading share of labels that are audited.
         labelled_bits: bit i is set where the i-th newest decision got its label.
 
     """
@@ -39,6 +42,8 @@ class Ledger:
     labels: int = 0
     label_lag: float = 0.0
     labelled_bits: int = 0
+    satisfied_share: float = 0.5
+    audited_share: float = 0.0
 
     @property
     def debt(self) -> float:
@@ -81,13 +86,41 @@ class Ledger:
         if credited:
             self.label_credit += change
 
-    def credit(self, number: int, charged: float, satisfaction: float) -> None:
-        """Corrects the charge of decision `number` by its label; each decision once."""
+    def credit(
+        self,
+        number: int,
+        charged: float,
+        satisfaction: float,
+        answer_ratio: float = 1.0,
+        *,
+        audited: bool = False,
+    ) -> None:
+        """Corrects the charge of decision `number` by its label; each decision once.
+
+        `answer_ratio`: how many times as often the dissatisfied answer, where nobody audits.
+        """
         age = self.decisions - number
         self.labels += 1
         self.label_lag = max(min(float(age), float(_MAX_LAG)), self.label_lag * _LAG_KEPT)
         self.labelled_bits |= self._bit(age)
-        self.label_credit += (satisfaction - charged) / self.label_rate
+        self._count_source(satisfaction, audited)
+        self.label_credit += (satisfaction - charged) / self._rate_of(satisfaction, answer_ratio)
+
+    def _count_source(self, satisfaction: float, audited: bool) -> None:
+        weight = max(1.0 / (self.labels + 2.0), 1.0 - _SHARES_KEPT)
+        self.audited_share += weight * (audited - self.audited_share)
+        if not audited:
+            self.satisfied_share += weight * (satisfaction - self.satisfied_share)
+
+    def _rate_of(self, satisfaction: float, answer_ratio: float) -> float:
+        """Share of such answers that get a label: those of dissatisfied users get more."""
+        rate = self.label_rate
+        if answer_ratio == 1.0:
+            return rate
+        audited, voluntary = rate * self.audited_share, rate * (1.0 - self.audited_share)
+        satisfied = voluntary * (self.satisfied_share + (1.0 - self.satisfied_share) / answer_ratio)
+        found = audited + satisfied * (satisfaction + (1.0 - satisfaction) * answer_ratio)
+        return min(1.0, max(_MIN_LABEL_RATE, found))
 
     def _bit(self, age: int) -> int:
         if age < _RATE_DECISIONS + 2 * _MAX_LAG:
@@ -113,6 +146,9 @@ class Ledger:
     def from_document(cls, document: Mapping[str, Any]) -> "Ledger":
         """Inverse of `document`. Raises ValueError, TypeError on a damaged one."""
         ledger = cls(**{**document, "labelled_bits": int(document["labelled_bits"], 16)})
+        shares = (ledger.satisfied_share, ledger.audited_share)
+        if not all(type(share) is float and 0.0 <= share <= 1.0 for share in shares):
+            raise ValueError(f"ledger: shares {shares} must lie in [0, 1]")
         counts = (ledger.decisions, ledger.labels, ledger.labelled_bits)
         numbers = (ledger.decision_debt, ledger.label_credit, ledger.label_lag)
         if not all(type(count) is int and count >= 0 for count in counts) or ledger.labelled_bits > _RING:

@@ -29,7 +29,7 @@ class LearningFold(Fold):
 class RecordingPolicy(WholeState):
     def __init__(self, learns_from_served):
         self._inner = policy_from_config("messplus-2025", {}, MODELS)
-        self.learns_from_served, self.taught = learns_from_served, []
+        self.learns_from_served, self.taught, self.audited = learns_from_served, [], []
 
     name = "recording"
 
@@ -44,8 +44,12 @@ class RecordingPolicy(WholeState):
             ("exploration", features.tolist(), [None if np.isnan(s) else s for s in satisfaction])
         )
 
-    def learn_label(self, state, features, model_index, satisfaction):
+    def answer_ratio(self, state):
+        return 1.0
+
+    def learn_label(self, state, features, model_index, satisfaction, *, audited=False):
         self.taught.append(("label", features.tolist(), model_index, satisfaction))
+        self.audited.append(audited)
 
     def learn_energy(self, state, features, model_index, energy_joules):
         self.taught.append(("energy", features.tolist(), model_index, energy_joules))
@@ -291,3 +295,12 @@ def test_a_model_without_any_figure_counts_as_the_mean_of_the_others():
     assert energy_means_joules(Fold(policy, priors, 2).state).tolist() == [1.0, 3.0, 2.0]
     unknown = Fold(policy, [ModelPrior(m) for m in MODELS], 2)
     assert energy_means_joules(unknown.state).tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("source", "audited"), [("audit", True), ("client", False), ("auditor", False)])
+def test_the_policy_learns_which_labels_were_audited(source, audited):
+    policy = RecordingPolicy(True)
+    fold = Fold(policy, PRIORS, 2)
+    feed(fold, decision(), dataclasses.replace(label(1.0), source=source))
+    assert policy.audited == [audited]
+    assert (fold.state.sla_class("standard").ledger.audited_share > 0.0) == audited

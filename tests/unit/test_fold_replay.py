@@ -28,7 +28,7 @@ class LearningLinear(MessPlus2024):
 
     learns_from_served = True
 
-    def learn_label(self, state, features, model_index, satisfaction):
+    def learn_label(self, state, features, model_index, satisfaction, *, audited=False):
         state.learn_one(features, self._only(model_index, satisfaction))
 
     def learn_energy(self, state, features, model_index, energy_joules):

@@ -163,8 +163,22 @@ class Policy(Protocol[StateT]):
         `features` has shape (d,); `satisfaction` shape (M,), NaN where a model gave no labelled answer.
         """
 
-    def learn_label(self, state: StateT, features: FloatArray, model_index: int, satisfaction: float) -> None:
-        """Learns from the label, in [0, 1], of a served answer, in place."""
+    def learn_label(
+        self,
+        state: StateT,
+        features: FloatArray,
+        model_index: int,
+        satisfaction: float,
+        *,
+        audited: bool = False,
+    ) -> None:
+        """Learns from the label, in [0, 1], of a served answer, in place.
+
+        `audited`: who is judged was drawn independently of the answer.
+        """
+
+    def answer_ratio(self, state: StateT) -> float:
+        """How many times as often the dissatisfied answer as the satisfied, of those not audited."""
 
     def learn_energy(
         self, state: StateT, features: FloatArray, model_index: int, energy_joules: float

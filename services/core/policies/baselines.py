@@ -53,9 +53,19 @@ class _Fixed(WholeState):
         """Nothing."""
 
     def learn_label(
-        self, state: ModelMeans, features: FloatArray, model_index: int, satisfaction: float
+        self,
+        state: ModelMeans,
+        features: FloatArray,
+        model_index: int,
+        satisfaction: float,
+        *,
+        audited: bool = False,
     ) -> None:
         """Nothing."""
+
+    def answer_ratio(self, state: ModelMeans) -> float:
+        """1: labels are taken as they come."""
+        return 1.0
 
     def learn_energy(
         self, state: ModelMeans, features: FloatArray, model_index: int, energy_joules: float

@@ -112,9 +112,19 @@ class _MessPlus(WholeState, Generic[PredictorT]):
         state.learn_one(features, satisfaction)
 
     def learn_label(
-        self, state: PredictorT, features: FloatArray, model_index: int, satisfaction: float
+        self,
+        state: PredictorT,
+        features: FloatArray,
+        model_index: int,
+        satisfaction: float,
+        *,
+        audited: bool = False,
     ) -> None:
         """Nothing: see `learns_from_served`."""
+
+    def answer_ratio(self, state: PredictorT) -> float:
+        """1: labels are taken as they come."""
+        return 1.0
 
     def learn_energy(
         self, state: PredictorT, features: FloatArray, model_index: int, energy_joules: float

@@ -25,6 +25,7 @@ from services.core.exploration import normals
 from services.core.joint_gaussian import JointGaussian
 from services.core.policies.base import Action, ClassView, Context, ModelPrior, RandomSource
 from services.core.policies.energy_head import EnergyHead
+from services.core.policies.pacer_answering import Answering
 from services.core.policies.pacer_beliefs import Believed, exploration_sd, optimism, sigmoid
 from services.core.policies.pacer_control import (
     EARLY_STEPS,
@@ -91,7 +92,8 @@ class Pacer:
         energy = EnergyHead.initial(
             [prior.energy_joules for prior in priors], feature_count, p.energy_prior(feature_count)
         )
-        return PacerState(satisfaction, energy, 0, {}, Surprise())
+        answering = Answering.initial(len(priors), feature_count, p.answering_prior_sd)
+        return PacerState(satisfaction, energy, 0, {}, Surprise(), answering)
 
     def decide(self, context: Context, state: PacerState | DecisionView, rng: RandomSource) -> Action:
         """Serves argmin_m C_m - lambda * p~_m. Never changes `state`."""
@@ -175,17 +177,28 @@ class Pacer:
                 self.learn_label(state, features, model_index, label)
 
     def learn_label(
-        self, state: PacerState, features: FloatArray, model_index: int, satisfaction: float
+        self,
+        state: PacerState,
+        features: FloatArray,
+        model_index: int,
+        satisfaction: float,
+        *,
+        audited: bool = False,
     ) -> None:
         """One Newton step on the label's log-likelihood."""
-        p, belief = self._parameters, state.satisfaction
-        expected = 1.0 / (1.0 + math.exp(-float(belief.mean[model_index] @ features)))
+        p, belief, answering = self._parameters, state.satisfaction, state.answering
+        offset = 0.0 if audited else answering.log_ratio
+        expected = 1.0 / (1.0 + math.exp(offset - float(belief.mean[model_index] @ features)))
         curvature = max(expected * (1.0 - expected), _LEAST_CURVATURE)
         surprised = state.surprise.add(satisfaction - expected, expected * (1.0 - expected))
         # Never less certain than before the first label, however long the contradiction lasts.
         if surprised and belief.blocks[:, 0, 0].mean() < p.unknown_prior_sd**2:
             belief.forget(p.satisfaction_prior(len(features)), p.surprised_forgetting)
-        belief.learn(model_index, features, satisfaction - expected, curvature)
+        answering.learn(belief, model_index, features, satisfaction - expected, curvature, audited=audited)
+
+    def answer_ratio(self, state: PacerState) -> float:
+        """As learned from audited labels; 1 without any."""
+        return math.exp(state.answering.log_ratio)
 
     def learn_energy(
         self, state: PacerState, features: FloatArray, model_index: int, energy_joules: float

@@ -27,6 +27,7 @@ class PacerParameters:
         resolve_every: decisions between two solutions.
         strictness: standard deviations by which predictions are lowered when it is solved; 0 is cheapest.
         forgetting: share of the prior covariance that a request adds.
+        answering_prior_sd: of ln of how many times as often dissatisfied users answer.
         surprised_forgetting: the same of a label while labels contradict what is believed.
 
     """
@@ -47,6 +48,7 @@ class PacerParameters:
     resolve_every: int = number(10, 1, 1000, "requests")
     strictness: float = number(0.0, 0.0, 3.0)
     forgetting: float = number(1e-4, 0.0, 0.1)
+    answering_prior_sd: float = number(1.0, 0.0, 10.0)
     surprised_forgetting: float = number(0.05, 0.0, 1.0)
 
     def satisfaction_prior(self, feature_count: int) -> WeightPrior:

@@ -11,6 +11,7 @@ from services.core.errors import InvalidSnapshotError
 from services.core.events import FloatArray
 from services.core.joint_gaussian import JointGaussian
 from services.core.policies.energy_head import EnergyHead
+from services.core.policies.pacer_answering import Answering
 from services.core.policies.pacer_control import ClassControl
 from services.core.policies.pacer_surprise import Surprise
 
@@ -97,6 +98,7 @@ class PacerState:
         energy: belief over ln J.
         decisions: of all classes.
         classes: by name, the one used longest ago first.
+        answering: how much more often dissatisfied users answer.
         surprise: whether labels lately contradict what is believed.
 
     """
@@ -106,6 +108,7 @@ class PacerState:
     decisions: int
     classes: dict[str, ClassControl]
     surprise: Surprise
+    answering: Answering
 
     def control(self, sla_class: str) -> ClassControl:
         """A class's control, a new one at its first mention; it becomes the newest used.
@@ -160,6 +163,7 @@ class PacerState:
             **self.energy.arrays(),
             "decisions": np.array([float(self.decisions)]),
             "surprise": self.surprise.array(),
+            **self.answering.arrays(),
             "class_names": np.array(list(self.classes), dtype=np.str_),
             "class_numbers": np.array(numbers, np.float64).reshape(-1, 6),
             "class_means": np.array(means, np.float64).reshape(-1, d),
@@ -182,6 +186,8 @@ class PacerState:
                 "energy_level": (1,),
                 "decisions": (1,),
                 "surprise": (2,),
+                "answering_numbers": (3,),
+                "answering_sensitivity": (m, d),
                 "class_numbers": (n, 6),
                 "class_means": (n, d),
             },
@@ -193,6 +199,7 @@ class PacerState:
             int(found["decisions"][0]),
             dict(_controls(arrays, found, d)),
             Surprise(*found["surprise"].tolist()),
+            Answering.from_arrays(found),
         )
 
 
