@@ -9,10 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.core.events import FloatArray
+from services.core.events import AUDIT, FloatArray
 
-AUDIT = "audit"
-"""Source of labels that were drawn independently of what the answer was like."""
 SATISFIED_SHARE = 0.2
 """Biased labels: share of satisfied users who answer; of the dissatisfied, `ratio` times as many."""
 _LABEL_STREAM = 3

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from services.core.events import Decision, FloatArray, ModelGeneration
+from services.core.decisions import decision_event
+from services.core.events import Decision, FloatArray
 from services.core.exploration import DecisionRandom, decision_seed
 from services.core.fold import Fold, FoldSettings
 from services.core.learner_state import energy_means_joules
-from services.core.policies.base import Action, Context, ModelPrior, Policy
+from services.core.policies.base import Context, ModelPrior, Policy
 from services.core.snapshot import Snapshot, decode_snapshot, prior_snapshot
 
 
@@ -56,8 +57,7 @@ class ReplayRouter:
     ) -> None:
         self._policy, self._priors, self._fold, self._zoo = policy, priors, fold, zoo
         self._model_ids = tuple(prior.model_id for prior in priors)
-        self._everyone = (True,) * len(priors)
-        self._eligible = np.array(self._everyone)
+        self._eligible = np.ones(len(priors), bool)
         self._every, self._requests = snapshot_every, 0
         self._kept: Snapshot | None = None
         self._parts: dict[str, bytes] = {}
@@ -73,7 +73,16 @@ class ReplayRouter:
         )
         seed = decision_seed(self._zoo, request.request_id)
         action = self._policy.decide(context, snapshot.policy_state, DecisionRandom(seed))
-        event = self._event(request, snapshot.version, context, action, seed)
+        event = decision_event(
+            request.request_id,
+            self._model_ids,
+            context,
+            action,
+            policy=self._policy.name,
+            snapshot_version=snapshot.version,
+            seed=seed,
+            step=view.step,
+        )
         state.step += 1
         state.debt += min_satisfaction - event.charged_satisfaction
         return event
@@ -106,40 +115,3 @@ class ReplayRouter:
             version = number // self._every
             self._kept = decode_snapshot(version, self._parts, self._policy, self._priors, feature_count)
         return self._kept
-
-    def _event(
-        self, request: ReplayRequest, version: int, context: Context, action: Action, seed: int
-    ) -> Decision:
-        means, variances = action.satisfaction_means.tolist(), action.satisfaction_variances
-        served, sla = action.model_index, context.sla
-        joules = context.energy_joules if action.energy_joules is None else action.energy_joules
-        others = [i for i in range(len(self._model_ids)) if i != served] if action.explored else []
-        return Decision(
-            request_id=request.request_id,
-            sla_class=request.sla_class,
-            step=sla.step,
-            min_satisfaction=sla.min_satisfaction,
-            snapshot_version=version,
-            virtual_queue=sla.virtual_queue,
-            decision_debt=sla.decision_debt,
-            step_seen=sla.step,
-            seed=seed,
-            features=context.features,
-            model_ids=self._model_ids,
-            satisfaction_means=means,
-            satisfaction_variances=() if variances is None else variances.tolist(),
-            energy_joules=joules.tolist(),
-            eligible=self._everyone,
-            model_id=self._model_ids[served],
-            generation_id=f"{request.request_id}.0",
-            explored=action.explored,
-            charged_satisfaction=means[served],
-            policy=self._policy.name,
-            explored_generations=tuple(
-                ModelGeneration(self._model_ids[i], f"{request.request_id}.{n}")
-                for n, i in enumerate(others, start=1)
-            ),
-            scores=action.scores.tolist() if action.dual_joules else (),
-            dual_joules=action.dual_joules,
-            debt=action.debt,
-        )

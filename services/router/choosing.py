@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from services.common.zoo import Zoo
+from services.core.decisions import decision_event
 from services.core.errors import NoEligibleModelError
-from services.core.events import Decision, FloatArray, ModelGeneration
+from services.core.events import Decision, FloatArray
 from services.core.exploration import DecisionRandom, decision_seed
 from services.core.policies.base import Action, BoolArray, ClassView, Context, ModelPrior, Policy
 from services.core.policies.selection import prior_satisfactions, smallest_score
@@ -20,11 +21,6 @@ from services.router.requests import RouteRequest, Started
 from services.router.snapshots import Snapshots
 
 FALLBACK_POLICY = "fallback"
-
-
-def served_generation_id(request_id: str) -> str:
-    """Id of the generation that a decision serves."""
-    return f"{request_id}.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +69,6 @@ class Choice:
         return smallest_score(self.scores, np.array(self.event.energy_joules), left)
 
 
-class _Basis(NamedTuple):
-    """What a decision rests on: version of the learned state, name of the policy, E_m of shape (M,)."""
-
-    version: int
-    policy: str
-    energy_joules: FloatArray
-
-
 class Chooser:
     """Decides with the newest snapshot and the classes' last known states.
 
@@ -122,14 +110,24 @@ class Chooser:
         snapshot = self._snapshots.current
         view = self._view(request, snapshot)
         if snapshot is None:
-            basis = _Basis(0, FALLBACK_POLICY, self._unknown_joules)
+            version, policy = 0, FALLBACK_POLICY
+            context = Context(features, self._unknown_joules, eligible, view)
             action = self._fall_back(request, eligible)
         else:
+            version, policy = snapshot.version, self._policy.name
             context = Context(features, snapshot.energy_joules, eligible, view)
             action = self._policy.decide(context, snapshot.policy_state, DecisionRandom(seed))
-            joules = snapshot.energy_joules if action.energy_joules is None else action.energy_joules
-            basis = _Basis(snapshot.version, self._policy.name, joules)
-        event = self._event(request, view, action, eligible, basis, features, seed, traceparent)
+        event = decision_event(
+            request.request_id,
+            self._model_ids,
+            context,
+            action,
+            policy=policy,
+            snapshot_version=version,
+            seed=seed,
+            router_id=self._router_id,
+            traceparent=traceparent,
+        )
         return Choice(event, action.scores, eligible)
 
     def _eligible(self, request: RouteRequest, kept_model: str | None) -> BoolArray:
@@ -159,52 +157,3 @@ class Chooser:
             scores[wanted] = -np.inf
         index = smallest_score(scores, self._unknown_joules, eligible)
         return Action(index, False, self._prior_satisfactions, None, scores)
-
-    def _event(
-        self,
-        request: RouteRequest,
-        view: ClassView,
-        action: Action,
-        eligible: BoolArray,
-        basis: _Basis,
-        features: FloatArray,
-        seed: int,
-        traceparent: str,
-    ) -> Decision:
-        means = action.satisfaction_means.tolist()
-        variances = action.satisfaction_variances
-        flags = eligible.tolist()
-        return Decision(
-            request_id=request.request_id,
-            sla_class=request.sla_class.name,
-            step=0,
-            min_satisfaction=view.min_satisfaction,
-            snapshot_version=basis.version,
-            virtual_queue=view.virtual_queue,
-            decision_debt=view.decision_debt,
-            step_seen=view.step,
-            seed=seed,
-            features=features,
-            model_ids=self._model_ids,
-            satisfaction_means=means,
-            satisfaction_variances=() if variances is None else variances.tolist(),
-            energy_joules=basis.energy_joules.tolist(),
-            eligible=flags,
-            model_id=self._model_ids[action.model_index],
-            generation_id=served_generation_id(request.request_id),
-            explored=action.explored,
-            charged_satisfaction=means[action.model_index],
-            policy=basis.policy,
-            scores=action.scores.tolist() if action.dual_joules else (),
-            dual_joules=action.dual_joules,
-            debt=action.debt,
-            explored_generations=self._explored(request.request_id, action, flags) if action.explored else (),
-            router_id=self._router_id,
-            traceparent=traceparent,
-        )
-
-    def _explored(self, request_id: str, action: Action, eligible: list[bool]) -> tuple[ModelGeneration, ...]:
-        others = [i for i, may in enumerate(eligible) if may and i != action.model_index]
-        return tuple(
-            ModelGeneration(self._model_ids[i], f"{request_id}.{n}") for n, i in enumerate(others, start=1)
-        )

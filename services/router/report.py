@@ -2,9 +2,9 @@
 
 from services.common.decision_token import DecisionTokens
 from services.common.event_codec import encode_event
+from services.core.decisions import served_generation_id
 from services.core.errors import NotFoundError
 from services.core.events import EnergyAttributed, Outcome, Role
-from services.router.choosing import served_generation_id
 from services.router.ports import EventLog
 
 

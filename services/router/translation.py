@@ -5,8 +5,8 @@ from messplus.common.v1 import common_pb2
 from messplus.router.v1 import router_service_pb2
 
 from services.common.event_codec import energy_to_proto, finish_reason_from_proto, finish_reason_to_proto
+from services.core.decisions import served_generation_id
 from services.core.events import EnergyAttributed, Outcome
-from services.router.choosing import served_generation_id
 from services.router.report import role_of
 from services.router.requests import Ended, Piece, Started, Text
 from services.router.views import ClassStatus, Explanation, ModelView

@@ -6,9 +6,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from planner.replay.labels import AUDIT, draw_judging, parse_labels
+from planner.replay.labels import draw_judging, parse_labels
 from planner.replay.priors import PriorKind, hindsight_priors, make_priors
 from planner.replay.streams import Order, make_stream
+from services.core.events import AUDIT
 from tests.unit.replay_data import outcomes
 
 MANY = 4000
