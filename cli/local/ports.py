@@ -1,12 +1,16 @@
 """Whether every address of a local system can be had, before anything is started."""
 
 import errno
+import random
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 
 from services.core.errors import ConfigError, ConfigProblem
 
 MAX_PORT = 65535
+LISTENING_PORTS = range(20_000, 32_768)
+"""Below the ports that Linux and macOS give to outgoing connections, which so never take one of these."""
 
 
 def check_addresses(addresses: Mapping[str, str]) -> None:
@@ -41,11 +45,25 @@ def router_addresses(configured: Sequence[str], count: int, taken: Iterable[str]
 
 def free_addresses(count: int) -> list[str]:
     """Loopback addresses that nobody uses now, each with a port of its own."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{probe.getsockname()[1]}" for probe in probes]
-    for probe in probes:
-        probe.close()
-    return addresses
+    return [f"127.0.0.1:{port}" for port in free_ports(count)]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody uses now, chosen at random so that two callers hardly meet.
+
+    Raises:
+        OSError: of `LISTENING_PORTS` fewer than `count` are free.
+
+    """
+    found: list[int] = []
+    with ExitStack() as held:
+        for port in random.sample(LISTENING_PORTS, len(LISTENING_PORTS)):
+            if len(found) == count:
+                return found
+            with suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                found.append(port)
+    raise OSError(errno.EADDRINUSE, f"no {count} free ports in {LISTENING_PORTS}")
 
 
 def _problem(name: str, address: str) -> ConfigProblem | None:

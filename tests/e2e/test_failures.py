@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from messplus.router.v1 import router_service_pb2
 
+from cli.local.ports import free_addresses
 from services.core.events import Redecision
 from tests.e2e.local_system import ECHO, LocalSystem, Reply, generate, request, running, wait_for, zoo_data
 
@@ -24,7 +25,8 @@ OUTAGE_SECONDS = 8.0
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSystem]:
     folder = tmp_path_factory.mktemp("failures")
-    with running(folder, zoo_data([ECHO, SLOW], ALWAYS_SLOW), "--routers", "2") as local:
+    zoo = zoo_data([ECHO, SLOW], ALWAYS_SLOW, router_addresses=free_addresses(2))
+    with running(folder, zoo, "--routers", "2") as local:
         yield local
 
 
