@@ -79,7 +79,7 @@ def encode_event(event: Event) -> tuple[str, bytes]:
     """An event as the `type` and `data` fields of its log entry. A decision's step travels beside it."""
     match event:
         case Decision():
-            return "decision", encode_decision(event)
+            return "decision", _encode_decision(event)
         case Redecision():
             return "redecision", _encode_redecision(event)
         case Outcome():
@@ -92,7 +92,7 @@ def encode_event(event: Event) -> tuple[str, bytes]:
             return "label", _encode_label(event)
 
 
-def encode_decision(event: Decision) -> bytes:
+def _encode_decision(event: Decision) -> bytes:
     """A decision without its step, which the log assigns."""
     varying = event_pb2.DecisionEvent(
         request_id=event.request_id,

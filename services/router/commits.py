@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from services.core.errors import OverloadedError, StateUnavailableError
+from services.core.events import Decision
 from services.router.class_states import ClassStates
 from services.router.instruments import Instruments
 from services.router.ports import Committed, EventLog, LogEntry
@@ -17,7 +18,6 @@ from services.router.ports import Committed, EventLog, LogEntry
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.25
 _MAX_BATCH = 512
-_DECISIONS = ("decision", "decision_once")
 
 
 class Commits:
@@ -85,6 +85,7 @@ class Commits:
                 return None
             self._batch += 1
         self._classes.committed(entry.sla_class, replies[0].step, replies[0].debt)
+        self._instruments.committed([entry.event])
         return replies[0]
 
     async def flushed(self) -> None:
@@ -103,7 +104,7 @@ class Commits:
             _log.error("the log was away until the end: %d events are lost", len(self))
 
     def _expect(self, entry: LogEntry) -> None:
-        if entry.kind in _DECISIONS:
+        if isinstance(entry.event, Decision):
             self._classes.decided(entry.sla_class, entry.debt_change)
         else:
             self._classes.charged(entry.sla_class, entry.debt_change)
@@ -141,10 +142,9 @@ class Commits:
 
     def _settle(self, replies: Sequence[Committed]) -> None:
         for entry, reply in zip(self._current, replies, strict=True):
-            self._classes.settled(
-                entry.sla_class, entry.kind in _DECISIONS, entry.debt_change, reply.step, reply.debt
-            )
-        self._instruments.committed(len(self._current))
+            decided = isinstance(entry.event, Decision)
+            self._classes.settled(entry.sla_class, decided, entry.debt_change, reply.step, reply.debt)
+        self._instruments.committed([entry.event for entry in self._current])
         self._batch, self._current = self._batch + 1, []
         if self.degraded:
             self.degraded = False

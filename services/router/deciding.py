@@ -4,14 +4,12 @@ import asyncio
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from services.common.event_codec import encode_decision
 from services.common.telemetry import current_traceparent, span
 from services.core.errors import StateUnavailableError
 from services.router.choosing import Choice, Chooser
 from services.router.class_states import ClassStates
 from services.router.commits import Commits
 from services.router.gathering import Gathering
-from services.router.instruments import Instruments
 from services.router.ports import Conversations, EventLog, LogEntry, SnapshotSource
 from services.router.requests import RouteRequest, Started
 from services.router.snapshots import Snapshots
@@ -32,15 +30,11 @@ class Deciding:
         chooser: decides.
         commits: records.
         conversations: which model a conversation keeps.
-        instruments: metrics.
 
     """
 
-    def __init__(
-        self, chooser: Chooser, commits: Commits, conversations: Conversations, instruments: Instruments
-    ) -> None:
-        self._chooser, self._commits = chooser, commits
-        self._conversations, self._instruments = conversations, instruments
+    def __init__(self, chooser: Chooser, commits: Commits, conversations: Conversations) -> None:
+        self._chooser, self._commits, self._conversations = chooser, commits, conversations
         self._gathering = Gathering(self._settle_one)
 
     async def decide(self, request: RouteRequest) -> Decided:
@@ -59,14 +53,9 @@ class Deciding:
         request, kept_model = asked
         traceparent = current_traceparent()
         with span("messplus.decide") if traceparent else nullcontext():
-            choice = self._choose(request, traceparent, kept_model)
+            choice = self._chooser.choose(request, traceparent, kept_model)
             self._commits.submit(_entry(request, choice))
         return Decided(choice, choice.started(self._commits.degraded))
-
-    def _choose(self, request: RouteRequest, traceparent: str, kept_model: str | None) -> Choice:
-        choice = self._chooser.choose(request, traceparent, kept_model)
-        self._instruments.decided(choice.event.model_id, choice.event.sla_class, choice.event.explored)
-        return choice
 
     async def _kept_model(self, conversation_id: str) -> str | None:
         try:
@@ -95,13 +84,12 @@ class StrictDeciding(Deciding):
         chooser: Chooser,
         commits: Commits,
         conversations: Conversations,
-        instruments: Instruments,
         log: EventLog,
         classes: ClassStates,
         snapshots: Snapshots,
         source: SnapshotSource,
     ) -> None:
-        super().__init__(chooser, commits, conversations, instruments)
+        super().__init__(chooser, commits, conversations)
         self._log, self._classes, self._snapshots, self._source = log, classes, snapshots, source
         self._one_at_a_time = asyncio.Lock()
 
@@ -116,7 +104,7 @@ class StrictDeciding(Deciding):
                 await self._read_state(request.sla_class.name)
             except StateUnavailableError:
                 return await super()._settle(request, kept_model)
-            choice = self._choose(request, current_traceparent(), kept_model)
+            choice = self._chooser.choose(request, current_traceparent(), kept_model)
             try:
                 committed = await self._commits.submit_at(_entry(request, choice), choice.event.step_seen - 1)
             except StateUnavailableError:
@@ -131,6 +119,4 @@ class StrictDeciding(Deciding):
 
 
 def _entry(request: RouteRequest, choice: Choice) -> LogEntry:
-    kind = "decision_once" if request.supplied else "decision"
-    event = choice.event
-    return LogEntry(kind, event.sla_class, event.request_id, choice.debt_change, encode_decision(event))
+    return LogEntry(choice.event, choice.event.sla_class, choice.debt_change, request.supplied)

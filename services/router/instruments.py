@@ -1,6 +1,9 @@
 """Metrics of the router. No request ids: they would make every point a series of its own."""
 
+from collections.abc import Sequence
+
 from services.common.telemetry import meter
+from services.core.events import Decision, Outcome, Redecision
 
 
 class Instruments:
@@ -33,12 +36,6 @@ class Instruments:
             "messplus.router.snapshot.valid", "1", "0 while the newest snapshot is refused"
         )
 
-    def decided(self, model_id: str, sla_class: str, explored: bool) -> None:
-        """A request was routed."""
-        self._requests.add(
-            1, {"messplus.model": model_id, "messplus.sla_class": sla_class, "explored": explored}
-        )
-
     def generated(
         self,
         model_id: str,
@@ -55,9 +52,19 @@ class Instruments:
             if first_seconds is not None:
                 self._first_token.record(first_seconds, {"messplus.model": model_id})
 
-    def committed(self, entries: int) -> None:
+    def committed(self, events: Sequence[Decision | Redecision | Outcome]) -> None:
         """A batch is in the log."""
-        self._batch.record(entries)
+        self._batch.record(len(events))
+        for event in events:
+            if isinstance(event, Decision):
+                self._requests.add(
+                    1,
+                    {
+                        "messplus.model": event.model_id,
+                        "messplus.sla_class": event.sla_class,
+                        "explored": event.explored,
+                    },
+                )
 
     def degraded(self, is_degraded: bool) -> None:
         """The log went out of reach or came back."""

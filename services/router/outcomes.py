@@ -5,7 +5,6 @@ import logging
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 
-from services.common.event_codec import encode_event
 from services.core.errors import StateUnavailableError
 from services.core.events import Outcome, Role
 from services.router.commits import Commits
@@ -83,8 +82,7 @@ class Outcomes:
             await asyncio.wait(self._tasks)
 
     def _append(self, progress: Progress, outcome: Outcome) -> None:
-        _, data = encode_event(outcome)
-        self._commits.submit(LogEntry("outcome", progress.sla_class, progress.request_id, 0.0, data))
+        self._commits.submit(LogEntry(outcome, progress.sla_class))
 
     async def _store_first(
         self, progress: Progress, work: Generation, outcome: Outcome, generations: int

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
-from services.core.events import Decision, EnergyAttributed, FloatArray
+from services.core.events import Decision, EnergyAttributed, FloatArray, Outcome, Redecision
 from services.router.requests import Generation, Record
 
 
@@ -15,23 +15,20 @@ class FeatureSource(Protocol):
 
 
 class LogEntry(NamedTuple):
-    """An event to append.
+    """An event to append. It is serialised with its batch, after the caller has his reply.
 
     Attributes:
-        kind: "decision", "redecision", "outcome", or "decision_once": a decision unless the request id was
-            decided before.
+        event: the event.
         sla_class: whose step and debt it moves.
-        request_id: the request.
         debt_change: added to the class's decision debt.
-        data: the serialised event.
+        once: whether a decision is left out where its request id was decided before.
 
     """
 
-    kind: str
+    event: Decision | Redecision | Outcome
     sla_class: str
-    request_id: str
-    debt_change: float
-    data: bytes
+    debt_change: float = 0.0
+    once: bool = False
 
 
 class Committed(NamedTuple):

@@ -169,16 +169,9 @@ class Router:
             self.instance_id,
         )
         if zoo.routing.consistency != "strict":
-            return Deciding(chooser, self.commits, conversations, self.instruments)
+            return Deciding(chooser, self.commits, conversations)
         return StrictDeciding(
-            chooser,
-            self.commits,
-            conversations,
-            self.instruments,
-            self.log,
-            self.classes,
-            self.snapshots,
-            self.source,
+            chooser, self.commits, conversations, self.log, self.classes, self.snapshots, self.source
         )
 
     def background(self) -> list["asyncio.Task[Any]"]:

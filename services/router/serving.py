@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.common.event_codec import encode_event
 from services.core.errors import NoEligibleModelError, OverloadedError, WorkerFailedError
 from services.core.events import EnergyAttributed, Redecision, Role
 from services.router.commits import Commits
@@ -175,9 +174,8 @@ class Serving:
         )
 
     def _record(self, event: Redecision) -> None:
-        kind, data = encode_event(event)
         debt_change = event.previous_charged_satisfaction - event.charged_satisfaction
-        self._commits.submit(LogEntry(kind, event.sla_class, event.request_id, debt_change, data))
+        self._commits.submit(LogEntry(event, event.sla_class, debt_change))
 
     async def _ended(self, progress: Progress) -> Ended:
         end, latency = progress.end, self._running.clock() - progress.began_at

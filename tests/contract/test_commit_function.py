@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 import redis.asyncio as aioredis
 
-from services.common.event_codec import encode_event
 from services.common.keys import Keys
 from services.common.redis_client import connect
-from services.core.events import Decision
+from services.core.events import Decision, Role
 from services.router.adapters.redis_event_log import RedisEventLog
 from services.router.ports import ClassState, LogEntry
-from tests.unit.fold_events import decision
+from tests.unit.fold_events import decision, outcome, redecision
 
 KEYS = Keys("commit")
 
@@ -25,8 +24,8 @@ async def client(redis_url: str) -> AsyncIterator[aioredis.Redis]:
     await client.aclose()
 
 
-def entry(request_id: str, kind: str = "decision", sla_class: str = "a", change: float = 0.25) -> LogEntry:
-    return LogEntry(kind, sla_class, request_id, change, request_id.encode())
+def entry(request_id: str, sla_class: str = "a", change: float = 0.25, once: bool = False) -> LogEntry:
+    return LogEntry(decision(request_id, sla_class=sla_class), sla_class, change, once)
 
 
 def log_of(client: aioredis.Redis, writer: str) -> RedisEventLog:
@@ -74,8 +73,8 @@ async def test_a_batch_that_is_sent_again_is_not_executed_again(client: aioredis
     log = log_of(client, "w")
     batch = [
         entry("r1"),
-        entry("r1", "redecision", change=0.5),
-        entry("r1", "outcome", change=0.0),
+        LogEntry(redecision("small", "large", "r1"), "a", 0.5),
+        LogEntry(outcome("small", Role.SERVED, "r1"), "a"),
         entry("r2"),
     ]
     first = await log.commit(1, batch)
@@ -93,8 +92,8 @@ async def test_a_batch_that_is_sent_again_is_not_executed_again(client: aioredis
 
 
 async def test_a_request_id_is_counted_once_across_writers(client: aioredis.Redis) -> None:
-    first = await log_of(client, "x").commit(1, [entry("mine", "decision_once")])
-    again = await log_of(client, "y").commit(1, [entry("mine", "decision_once"), entry("other")])
+    first = await log_of(client, "x").commit(1, [entry("mine", once=True)])
+    again = await log_of(client, "y").commit(1, [entry("mine", once=True), entry("other")])
     assert first is not None
     assert again is not None
     assert again[0].position == first[0].position
@@ -121,7 +120,7 @@ async def test_a_server_that_lost_the_functions_gets_them_again(client: aioredis
 async def test_a_decision_is_found_by_its_request_id(client: aioredis.Redis) -> None:
     event = decision("r1", "small")
     log = log_of(client, "w")
-    await log.commit(1, [LogEntry("decision", event.sla_class, "r1", 0.1, encode_event(event)[1])])
+    await log.commit(1, [LogEntry(event, event.sla_class, 0.1)])
     found = await log.decision("r1")
     assert isinstance(found, Decision)
     assert (found.request_id, found.step) == ("r1", 1)

@@ -3,17 +3,19 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from services.common.zoo import Zoo
 from services.common.zoo_file import parse_zoo
 from services.core.errors import StateUnavailableError
-from services.core.events import Decision, EnergyAttributed, FloatArray
+from services.core.events import Decision, EnergyAttributed, FloatArray, Outcome, Redecision
 from services.router.ports import ClassState, Committed, LogEntry, WorkerEnd, WorkerStatus
 from services.router.refusals import WorkerRefusal
 from services.router.requests import Generation, Record
+
+EventT = TypeVar("EventT", Decision, Redecision, Outcome)
 
 
 def zoo_of(models: Sequence[str] = ("small", "large"), **sections: Any) -> Zoo:
@@ -72,8 +74,8 @@ class FakeLog:
     async def decision(self, request_id: str) -> Decision | None:
         return None
 
-    def kinds(self) -> list[str]:
-        return [entry.kind for entry in self.entries]
+    def of(self, kind: type[EventT]) -> list[EventT]:
+        return [entry.event for entry in self.entries if isinstance(entry.event, kind)]
 
 
 @dataclass

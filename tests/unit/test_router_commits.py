@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.core.errors import OverloadedError, StateUnavailableError
+from services.core.events import Role
 from services.router import commits as commits_module
 from services.router.class_states import ClassStates
 from services.router.commits import Commits
 from services.router.instruments import Instruments
 from services.router.ports import ClassState, LogEntry
+from tests.unit.fold_events import decision, outcome
 from tests.unit.router_fakes import FakeLog
 
 
@@ -21,8 +23,10 @@ def _retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commits_module, "_RETRY_SECONDS", 0.001)
 
 
-def entry(name: str, kind: str = "decision") -> LogEntry:
-    return LogEntry(kind, "a", name, 0.5 if kind == "decision" else 0.0, name.encode())
+def entry(name: str, is_decision: bool = True) -> LogEntry:
+    if is_decision:
+        return LogEntry(decision(name), "a", 0.5)
+    return LogEntry(outcome("small", Role.SERVED, name), "a")
 
 
 def queue_to(log: FakeLog, max_buffered: int = 100) -> tuple[Commits, ClassStates]:
@@ -51,11 +55,11 @@ def test_lost_replies_and_outages_change_nothing(seed: int, outages: list[bool])
             log.away, log.lose_replies = away, rng.randint(0, 1)
             for j in range(rng.randint(0, 4)):
                 names.append(f"{i}.{j}")
-                commits.submit(entry(names[-1], rng.choice(["decision", "outcome"])))
+                commits.submit(entry(names[-1], rng.random() < 0.5))
             await asyncio.sleep(0)
         log.away = False
         await commits.close(5.0)
-        assert [e.request_id for e in log.entries] == names
+        assert [e.event.request_id for e in log.entries] == names
         assert not len(commits)
         assert not commits.degraded
         assert classes.state("a").debt == sum(e.debt_change for e in log.entries)
@@ -81,7 +85,7 @@ async def test_an_exact_submission_whose_reply_is_lost_is_there_once() -> None:
         await commits.submit_at(entry("x"), 0)
     commits.submit(entry("y"))
     await commits.close(5.0)
-    assert [e.request_id for e in log.entries] == ["x", "y"]
+    assert [e.event.request_id for e in log.entries] == ["x", "y"]
 
 
 async def test_an_exact_submission_at_another_step_is_declined() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from services.common.event_codec import decode_entry
 from services.common.learning import feature_count_of, policy_of, priors_of
 from services.core.errors import (
     InvalidRequestError,
@@ -15,7 +14,7 @@ from services.core.errors import (
     OverloadedError,
     WorkerFailedError,
 )
-from services.core.events import Event, Outcome, Role
+from services.core.events import Decision, Event, Outcome, Redecision, Role
 from services.router.choosing import Chooser
 from services.router.claiming import Claiming
 from services.router.class_states import ClassStates
@@ -77,9 +76,7 @@ class Bench:
         await self.explorations.drain()
         await self.outcomes.drain()
         await self.commits.flushed()
-        kinds = {"decision_once": b"decision"}
-        fields = [(kinds.get(e.kind, e.kind.encode()), e.data) for e in self.log.entries]
-        return [decode_entry(b"1-1", {b"type": t, b"data": d, b"step": b"1"}).event for t, d in fields]
+        return [e.event for e in self.log.entries]
 
     async def outcomes_logged(self) -> list[tuple[str, Role, str]]:
         found = [e for e in await self.events() if isinstance(e, Outcome)]
@@ -96,7 +93,7 @@ def bench(workers: Sequence[FakeWorker], max_in_flight: int = 10, **sections: An
     snapshots = Snapshots(policy, priors, feature_count_of(zoo), 5.0, instruments)
     commits = Commits(log, classes, instruments, 100, linger_seconds=0.0)
     chooser = Chooser(zoo, policy, priors, FixedFeatures(), fleet, snapshots, classes, "router")
-    deciding = Deciding(chooser, commits, FakeConversations(), instruments)
+    deciding = Deciding(chooser, commits, FakeConversations())
     claiming, outcomes = Claiming(claims, 5.0), Outcomes(commits, texts, instruments)
     running = Running(fleet, outcomes, 10.0)
     explorations = Explorations(running)
@@ -135,7 +132,7 @@ async def test_a_failure_before_the_first_token_is_never_seen() -> None:
     assert (started.model_id, started.generation_id) == ("large", "minted.r1")
     assert texts == [Text("ok")]
     await router.events()
-    assert router.log.kinds().count("redecision") == 1
+    assert len(router.log.of(Redecision)) == 1
     assert sum(e.debt_change for e in router.log.entries) == pytest.approx(0.6 - 0.6)
 
 
@@ -240,7 +237,7 @@ async def test_without_its_stores_the_router_goes_on_and_says_so() -> None:
     assert started.degraded
     router.log.away = False
     await router.commits.close(5.0)
-    assert [k for k in router.log.kinds() if k.startswith("decision")] == ["decision_once"] * 2
+    assert [entry.once for entry in router.log.entries if isinstance(entry.event, Decision)] == [True] * 2
 
 
 async def test_without_any_learned_state_the_fallback_serves() -> None:

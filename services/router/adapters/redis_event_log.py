@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import redis.asyncio as aioredis
 
-from services.common.event_codec import decode_entry
+from services.common.event_codec import decode_entry, encode_event
 from services.common.keys import Keys
 from services.common.redis_client import call_function, or_unavailable
 from services.core.events import Decision
@@ -33,11 +33,13 @@ class RedisEventLog:
         """See `EventLog`."""
         classes: dict[str, int] = {}
         values: list[Any] = []
-        for kind, sla_class, _, debt_change, data in entries:
-            values += (kind, classes.setdefault(sla_class, len(classes) + 1), repr(debt_change), data)
+        for event, sla_class, debt_change, once in entries:
+            kind, data = encode_event(event)
+            number = classes.setdefault(sla_class, len(classes) + 1)
+            values += ("decision_once" if once else kind, number, repr(debt_change), data)
         keys = [self._keys.events, self._batch_key]
         keys += map(self._keys.sla_class, classes)
-        keys += [self._keys.decided(entry.request_id) for entry in entries]
+        keys += [self._keys.decided(entry.event.request_id) for entry in entries]
         step = "" if expected_step is None else expected_step
         head: list[Any] = [self._ttl, len(classes), batch, step]
         reply = await or_unavailable(call_function(self._client, "messplus_commit", keys, head + values))
