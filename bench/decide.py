@@ -11,7 +11,8 @@ from messplus.router.v1 import router_service_pb2
 
 from bench.load import Load, h2load
 from bench.report import Row
-from bench.system import System, free_port, running_system
+from bench.system import System, running_system
+from cli.local.ports import free_ports
 
 MODELS, WARM_UP, REQUESTS, IN_FLIGHT, ROUTER_CORE, CLIENT_CORE = 10, 2000, 20_000, 64, 0, 1
 PROMPT = (
@@ -63,7 +64,7 @@ class _Round:
 
 
 def _start_echo(system: System) -> Server:
-    port = free_port()
+    (port,) = free_ports(1)
     system.start("echo", [sys.executable, "-m", "bench.echo_server", str(port)], ROUTER_CORE)
     time.sleep(1)
     return Server("echo", f"127.0.0.1:{port}", "bench.Echo/Echo")

