@@ -18,6 +18,7 @@ _FIRST_STEP = 0.25
 _LOWEST, _HIGHEST = 0.01, 30.0
 _NEAR_BEST, _LEAST_MARGIN = 0.01, 0.005
 _EARLY_WEIGHT = 0.01
+_LEAST_WINDOW = 450.0
 
 EARLY_STEPS = 25
 """Decisions before lambda is solved at its own pace."""
@@ -159,15 +160,14 @@ class Candidates:
 
 def window_requests(parameters: PacerParameters, ledger: SlaLedger, steps: int) -> float:
     """W: requests over which debt is paid back."""
-    return max(250.0 / ledger.label_rate, min(steps / 3.0, float(parameters.window)))
+    return max(_LEAST_WINDOW / ledger.label_rate, min(steps / 3.0, float(parameters.window)))
 
 
 def target(parameters: PacerParameters, ledger: SlaLedger, steps: int) -> float:
-    """Mean satisfaction to aim at: alpha, debt spread over the window, a margin while little is known."""
-    paid_back = (ledger.debt + 1.0) / window_requests(parameters, ledger, steps)
+    """Mean satisfaction to aim at: alpha, debt spread over the window, a margin for missing labels."""
+    paid_back = ledger.debt / window_requests(parameters, ledger, steps)
     unlabelled = 0.5 * math.sqrt(0.23 * (1.0 - ledger.label_rate) / (ledger.labels + 10.0))
-    early = 0.08 / math.sqrt(steps + 50.0)
-    return ledger.min_satisfaction + min(max(paid_back, -0.15), 0.05) + early + unlabelled
+    return ledger.min_satisfaction + min(max(paid_back, -0.15), 0.05) + unlabelled
 
 
 def goal(parameters: PacerParameters, ledger: SlaLedger, wanted: float, best: float) -> float:

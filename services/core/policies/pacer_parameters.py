@@ -15,7 +15,8 @@ class PacerParameters:
         unknown_prior_sd: the same where he did not.
         slope_sd: of all slopes together, logits.
         intercept_correlation: of satisfaction between models.
-        slope_correlation: the same for slopes, and for all weights of energy.
+        slope_correlation: the same for slopes.
+        energy_correlation: the same for all weights of energy.
         energy_prior_sd: of a model's intercept, ln J.
         energy_slope_sd: of all slopes together, ln J.
         exploration: least noise on a model's mean logit and mean ln J, in their standard deviations.
@@ -34,9 +35,10 @@ class PacerParameters:
 
     prior_sd: float = number(0.7, 0.01, 10.0, "logit")
     unknown_prior_sd: float = number(1.0, 0.01, 10.0, "logit")
-    slope_sd: float = number(0.5, 0.01, 10.0, "logit")
+    slope_sd: float = number(1.0, 0.01, 10.0, "logit")
     intercept_correlation: float = number(0.5, 0.0, 0.99)
-    slope_correlation: float = number(0.95, 0.0, 0.99)
+    slope_correlation: float = number(0.98, 0.0, 0.999)
+    energy_correlation: float = number(0.95, 0.0, 0.99)
     energy_prior_sd: float = number(0.7, 0.01, 10.0, "ln J")
     energy_slope_sd: float = number(0.5, 0.01, 10.0, "ln J")
     exploration: float = number(0.3, 0.0, 3.0)
@@ -47,7 +49,7 @@ class PacerParameters:
     window: int = number(1000, 50, 10_000, "requests")
     resolve_every: int = number(10, 1, 1000, "requests")
     strictness: float = number(0.0, 0.0, 3.0)
-    forgetting: float = number(1e-4, 0.0, 0.1)
+    forgetting: float = number(1e-5, 0.0, 0.1)
     answering_prior_sd: float = number(1.0, 0.0, 10.0)
     surprised_forgetting: float = number(0.05, 0.0, 1.0)
 
@@ -59,4 +61,4 @@ class PacerParameters:
     def energy_prior(self, feature_count: int) -> WeightPrior:
         """Of the energy head."""
         slope_sd = self.energy_slope_sd / max(1, feature_count - 1) ** 0.5
-        return WeightPrior(self.energy_prior_sd, slope_sd, self.slope_correlation, self.slope_correlation)
+        return WeightPrior(self.energy_prior_sd, slope_sd, self.energy_correlation, self.energy_correlation)
