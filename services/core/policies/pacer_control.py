@@ -18,7 +18,7 @@ _FIRST_STEP = 0.25
 _LOWEST, _HIGHEST = 0.01, 30.0
 _NEAR_BEST, _LEAST_MARGIN = 0.01, 0.005
 _EARLY_WEIGHT = 0.01
-_LEAST_WINDOW = 450.0
+_LEAST_WINDOW, _LEAST_LABELS = 450.0, 250.0
 
 EARLY_STEPS = 25
 """Decisions before lambda is solved at its own pace."""
@@ -160,7 +160,8 @@ class Candidates:
 
 def window_requests(parameters: PacerParameters, ledger: SlaLedger, steps: int) -> float:
     """W: requests over which debt is paid back."""
-    return max(_LEAST_WINDOW / ledger.label_rate, min(steps / 3.0, float(parameters.window)))
+    grown = min(steps / 3.0, float(parameters.window))
+    return max(_LEAST_WINDOW, _LEAST_LABELS / ledger.label_rate, grown)
 
 
 def target(parameters: PacerParameters, ledger: SlaLedger, steps: int) -> float:
