@@ -126,6 +126,7 @@ def explanation_to_proto(explanation: Explanation) -> router_service_pb2.Explain
         reason=explanation.reason,
         dual_joules=event.dual_joules,
         debt=event.debt,
+        decision_debt=event.decision_debt,
     )
     for i, model_id in enumerate(event.model_ids):
         response.scores.add(

@@ -7,6 +7,7 @@ from services.core.errors import NotFoundError
 from services.core.events import Decision
 from services.core.learner_state import ClassStatistics
 from services.core.policies.base import Policy
+from services.router.choosing import FALLBACK_POLICY
 from services.router.class_states import ClassStates
 from services.router.commits import Commits
 from services.router.fleet import Fleet
@@ -120,30 +121,45 @@ def _scores(decision: Decision, energy_weight: float) -> tuple[float, ...]:
 
 def _reason(decision: Decision, scores: tuple[float, ...] | None, energy_weight: float) -> str:
     chosen = decision.model_ids.index(decision.model_id)
-    seen = (
+    return (
         f"{decision.policy} at step {decision.step_seen} chose {decision.model_id}"
         f" (expected satisfaction {decision.satisfaction_means[chosen]:.3f},"
-        f" {decision.energy_joules[chosen]:.3g} J)"
+        f" {decision.energy_joules[chosen]:.3g} J){_because(decision, scores, energy_weight, chosen)}"
     )
+
+
+def _because(decision: Decision, scores: tuple[float, ...] | None, energy_weight: float, chosen: int) -> str:
+    if decision.policy == FALLBACK_POLICY:
+        return ": nothing was learned yet, so the class's fallback model or the largest eligible one serves"
     if decision.explored:
-        return f"{seen} to learn: every eligible model answers and the largest one's answer is served"
-    if decision.dual_joules:
-        return _dual_reason(decision, seen, chosen)
+        return " to learn: every eligible model answers and the largest one's answer is served"
+    if sum(decision.eligible) == 1:
+        return ": no other model was eligible"
     if scores is None:
-        return f"{seen}; its target is {decision.min_satisfaction:g}"
+        return f"; its target is {decision.min_satisfaction:g}"
+    if decision.dual_joules:
+        return _by_dual(decision, chosen)
     return (
-        f"{seen}: smallest V*E + Q*(alpha - A) = {scores[chosen]:.4g} of the eligible models,"
+        f": smallest V*E + Q*(alpha - A) = {scores[chosen]:.4g} of the eligible models,"
+        f" {_lead(decision, scores, chosen, '')},"
         f" with V = {energy_weight:g} 1/J, Q = {decision.virtual_queue:.4g},"
         f" alpha = {decision.min_satisfaction:g}"
     )
 
 
-def _dual_reason(decision: Decision, seen: str, chosen: int) -> str:
-    """Of a policy whose score is C - lambda * p~."""
-    draw = (decision.energy_joules[chosen] - decision.scores[chosen]) / decision.dual_joules
+def _by_dual(decision: Decision, chosen: int) -> str:
+    """Of a policy whose score is C~ - lambda * p~, both drawn."""
     return (
-        f"{seen}: smallest C - lambda*p~ = {decision.scores[chosen]:.4g} J of the eligible models,"
-        f" with lambda = {decision.dual_joules:.4g} J per unit of satisfaction, drawn p~ = {draw:.3f},"
+        f": smallest C~ - lambda*p~ = {decision.scores[chosen]:.4g} J of the eligible models,"
+        f" {_lead(decision, decision.scores, chosen, ' J')} (C~, p~: joules and satisfaction, each drawn"
+        f" within its uncertainty), with lambda = {decision.dual_joules:.4g} J per unit of satisfaction,"
         f" D = {decision.debt:.4g} requests owed, alpha = {decision.min_satisfaction:g},"
         f" snapshot {decision.snapshot_version}"
     )
+
+
+def _lead(decision: Decision, scores: tuple[float, ...], chosen: int, unit: str) -> str:
+    """How far ahead of the next best eligible model the chosen one was; there is at least one other."""
+    others = [i for i, may in enumerate(decision.eligible) if may and i != chosen]
+    second = min(others, key=scores.__getitem__)
+    return f"{scores[second] - scores[chosen]:.4g}{unit} less than {decision.model_ids[second]}'s"

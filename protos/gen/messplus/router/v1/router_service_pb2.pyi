@@ -528,6 +528,7 @@ class ExplainDecisionResponse(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     DUAL_JOULES_FIELD_NUMBER: builtins.int
     DEBT_FIELD_NUMBER: builtins.int
+    DECISION_DEBT_FIELD_NUMBER: builtins.int
     min_satisfaction: builtins.float
     """alpha."""
     virtual_queue: builtins.float
@@ -542,6 +543,10 @@ class ExplainDecisionResponse(google.protobuf.message.Message):
     """lambda: joules that a unit of satisfaction may cost, J; 0 where the policy has none."""
     debt: builtins.float
     """D: satisfied requests that the class owed, as seen; 0 where the policy has none."""
+    decision_debt: builtins.float
+    """Sum of alpha minus the predicted satisfaction of all that the class was served before, as seen; D is
+    this minus what labels corrected of it.
+    """
     @property
     def decision(self) -> Global___Decision:
         """The decision, without its decision id."""
@@ -562,9 +567,10 @@ class ExplainDecisionResponse(google.protobuf.message.Message):
         reason: builtins.str = ...,
         dual_joules: builtins.float = ...,
         debt: builtins.float = ...,
+        decision_debt: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["decision", b"decision"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["debt", b"debt", "decision", b"decision", "dual_joules", b"dual_joules", "energy_weight", b"energy_weight", "min_satisfaction", b"min_satisfaction", "policy", b"policy", "reason", b"reason", "scores", b"scores", "virtual_queue", b"virtual_queue"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["debt", b"debt", "decision", b"decision", "decision_debt", b"decision_debt", "dual_joules", b"dual_joules", "energy_weight", b"energy_weight", "min_satisfaction", b"min_satisfaction", "policy", b"policy", "reason", b"reason", "scores", b"scores", "virtual_queue", b"virtual_queue"]) -> None: ...
 
 Global___ExplainDecisionResponse: typing_extensions.TypeAlias = ExplainDecisionResponse
 
@@ -590,7 +596,9 @@ class ModelScore(google.protobuf.message.Message):
     energy_joules: builtins.float
     """Expected joules."""
     score: builtins.float
-    """The policy's score; the smallest eligible one wins."""
+    """The policy's score, in J where dual_joules is set; the smallest eligible one wins. 0 for every model
+    where the policy has none: dual_joules and energy_weight are 0.
+    """
     eligible: builtins.bool
     """Whether it could be chosen."""
     chosen: builtins.bool
