@@ -6,6 +6,7 @@ import typer
 
 from cli.commands import models
 from cli.commands.demo import demo
+from cli.commands.explain import explain
 from cli.commands.replay import replay
 from cli.commands.status import status
 from cli.commands.up import up
@@ -30,6 +31,7 @@ def messplus(
 
     Start with [bold]messplus demo[/bold] (about ten minutes), or run the system
     with [bold]messplus up[/bold] and look at it with [bold]messplus status --watch[/bold].
+    Ask why a request went to its model with [bold]messplus explain[/bold].
     Try policies on recorded outcomes with [bold]messplus replay[/bold].
     """
 
@@ -38,4 +40,5 @@ app.command()(up)
 app.command()(demo)
 app.command()(replay)
 app.command()(status)
+app.command()(explain)
 app.add_typer(models.app, name="models")

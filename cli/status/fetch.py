@@ -1,19 +1,17 @@
 """Asks the services of a zoo how they fare."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from messplus.energy.v1 import energy_service_pb2, energy_service_pb2_grpc
 from messplus.feedback.v1 import feedback_service_pb2, feedback_service_pb2_grpc
 from messplus.router.v1 import router_service_pb2, router_service_pb2_grpc
 
-from cli.failure import CommandError
+from cli.routers import ask_first, open_channel
 from services.common.zoo import Zoo
 
 CALL_SECONDS = 3.0
-ReplyT = TypeVar("ReplyT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +31,8 @@ class StatusClient:
     def __init__(self, zoo: Zoo) -> None:
         self._zoo = zoo
         places = (*zoo.router_addresses, zoo.feedback_address, zoo.energy.address)
-        options = (("grpc.enable_http_proxy", 0), ("grpc.max_reconnect_backoff_ms", 1000))
-        self._channels = {place: grpc.insecure_channel(place, options=options) for place in places}
+        self._channels = {place: open_channel(place) for place in places}
+        self._routers = {place: self._channels[place] for place in zoo.router_addresses}
 
     def __enter__(self) -> "StatusClient":
         return self
@@ -48,7 +46,7 @@ class StatusClient:
 
         Raises CommandError when no router answers.
         """
-        address, sla = self._first_router()
+        address, sla = ask_first(self._routers, _sla_status)
         router = router_service_pb2_grpc.RouterServiceStub(self._channels[address])
         feedback = feedback_service_pb2_grpc.FeedbackServiceStub(self._channels[self._zoo.feedback_address])
         energy = energy_service_pb2_grpc.EnergyServiceStub(self._channels[self._zoo.energy.address])
@@ -62,23 +60,11 @@ class StatusClient:
             meters=_or_reason(energy.GetMeters, energy_service_pb2.GetMetersRequest(), "energy service"),
         )
 
-    def _first_router(self) -> tuple[str, router_service_pb2.GetSlaStatusResponse]:
-        reason = ""
-        for address in self._zoo.router_addresses:
-            stub = router_service_pb2_grpc.RouterServiceStub(self._channels[address])
-            try:
-                return address, stub.GetSlaStatus(
-                    router_service_pb2.GetSlaStatusRequest(), timeout=CALL_SECONDS
-                )
-            except grpc.RpcError as error:
-                reason = _reason(error)
-        raise CommandError(_away(self._zoo.router_addresses, reason))
 
-
-def _away(places: Sequence[str], reason: str) -> str:
-    where = " or ".join(places)
-    remedy = "start the system with `messplus up`, or name its zoo with --zoo"
-    return f"no router answers at {where} ({reason}): {remedy}"
+def _sla_status(
+    stub: "router_service_pb2_grpc.RouterServiceStub",
+) -> router_service_pb2.GetSlaStatusResponse:
+    return stub.GetSlaStatus(router_service_pb2.GetSlaStatusRequest(), timeout=CALL_SECONDS)
 
 
 def _or_reason(method: Any, request: Any, service: str) -> Any:

@@ -16,7 +16,9 @@ from messplus.router.v1 import router_service_pb2 as pb
 from messplus.router.v1 import router_service_pb2_grpc
 from messplus.worker.v1 import worker_service_pb2 as wpb
 from messplus.worker.v1 import worker_service_pb2_grpc
+from typer.testing import CliRunner
 
+from cli.main import app
 from services.common.event_codec import decode_entry
 from services.common.keys import Keys
 from services.common.server import ServiceServer, cancel
@@ -93,6 +95,7 @@ class System:
     client: "redis.Redis"
     keys: Keys
     channel: grpc.aio.Channel
+    address: str
 
     def events(self) -> list[Event]:
         return [decode_entry(*entry).event for entry in self.client.xrange(self.keys.events)]
@@ -137,10 +140,11 @@ async def running_router(redis_url: str, folder: Path, zoo: dict[str, Any]) -> A
     await server.start()
     tasks = router.background()
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        address = f"127.0.0.1:{server.port}"
+        async with grpc.aio.insecure_channel(address) as channel:
             stub = router_service_pb2_grpc.RouterServiceStub(channel)
             with redis.Redis.from_url(redis_url) as client:
-                system = System(stub, router, client, Keys(ZOO), channel)
+                system = System(stub, router, client, Keys(ZOO), channel, address)
                 await system.eventually(lambda: all(w.status.ready for w in router.fleet.workers))
                 yield system
     finally:
@@ -157,3 +161,13 @@ async def generated(
     replies = [reply async for reply in stub.Generate(request, timeout=DEADLINE_SECONDS)]
     assert [r.WhichOneof("event") for r in replies[1:-1]] == ["delta"] * (len(replies) - 2)
     return replies[0].decision, "".join(r.delta.text for r in replies[1:-1]), replies[-1].finished
+
+
+async def explained(folder: Path, request_id: str, *addresses: str, option: str = "") -> tuple[int, str]:
+    """Exit status and output of `messplus explain` on the zoo in `folder`, with these routers."""
+    zoo: dict[str, Any] = yaml.safe_load((folder / "zoo.yaml").read_text())
+    file = folder / "cli.yaml"
+    file.write_text(yaml.safe_dump(zoo | {"router_addresses": list(addresses)}))
+    arguments = ["explain", request_id, "--zoo", str(file), *([option] if option else [])]
+    result = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+    return result.exit_code, result.output

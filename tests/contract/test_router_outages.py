@@ -15,7 +15,15 @@ from services.common.learning import feature_count_of, policy_of, priors_of
 from services.common.zoo_file import parse_zoo
 from services.core.fold import Fold
 from tests.conftest import free_port, start_valkey
-from tests.contract.router_system import ScriptedWorker, System, generated, running_router, serving, zoo_of
+from tests.contract.router_system import (
+    ScriptedWorker,
+    System,
+    explained,
+    generated,
+    running_router,
+    serving,
+    zoo_of,
+)
 
 PROMPT = common_pb2.Prompt(text="What is 6 times 7?")
 _DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
@@ -101,6 +109,18 @@ async def test_a_full_buffer_refuses_more(store: Store, tmp_path: Path, worker: 
         await store.start()
         await system.eventually(lambda: not len(system.router.commits))
         assert len(system.decisions()) == 5
+
+
+async def test_explaining_without_the_log_says_that_the_log_is_away(
+    store: Store, tmp_path: Path, worker: ScriptedWorker
+) -> None:
+    async with running_router(store.url, tmp_path, zoo_of([worker])) as system:
+        store.kill()
+        status, output = await explained(tmp_path, "r", system.address)
+        assert status == 1
+        (line,) = output.splitlines()
+        assert "a router answers, but the event log cannot be reached" in line
+        assert "see that Redis is up" in line
 
 
 async def test_two_routers_under_load_agree_with_the_log(

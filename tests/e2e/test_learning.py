@@ -1,5 +1,6 @@
 """Request, route, generate, energy, label, changed learner state: over SmolLM2 and an echo model."""
 
+import json
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -95,6 +96,23 @@ def test_status_shows_it(system: LocalSystem) -> None:
     assert result.exit_code == 0, result.output
     for words in ("standard", "smollm", "echo", "J measured", "labels learned"):
         assert words in " ".join(result.output.split())
+
+
+def test_explain_says_why_a_request_went_where_it_went(system: LocalSystem) -> None:
+    reply = generate(system.router(), request("Say hello once more"))
+    command = ["explain", reply.decision.request_id, "--zoo", str(system.zoo_file)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    output = " ".join(result.output.split())
+    assert f"Request {reply.decision.request_id}: echo for SLA class standard, alpha = 0.6" in output
+    assert "Policy messplus-2025, snapshot" in output
+    assert "V = 0.05 1/J, queue Q = " in output
+    assert "to learn: every eligible model answers" in output
+    answer = json.loads(CliRunner().invoke(app, [*command, "--json"]).output)
+    assert [(one["model_id"], one["chosen"]) for one in answer["scores"]] == [
+        ("smollm", False),
+        ("echo", True),
+    ]
 
 
 def test_the_balance_of_every_meter_closes(system: LocalSystem) -> None:

@@ -33,7 +33,7 @@ def test_every_failure_is_one_line_with_a_status(error: Exception, status: int, 
     assert exit_status(error) == status
 
 
-@pytest.mark.parametrize("command", [["up"], ["status"], ["demo"], ["models", "list"]])
+@pytest.mark.parametrize("command", [["up"], ["status"], ["explain", "r"], ["demo"], ["models", "list"]])
 def test_a_bad_zoo_file_is_named_with_all_its_problems(command: list[str], tmp_path: Path) -> None:
     zoo = tmp_path / "zoo.yaml"
     zoo.write_text("name: x\nmodels: []\nworkers: []\nsla_classes: []\n")
@@ -57,11 +57,11 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "MESSPLUS_DRAIN_SECONDS" in result.output
 
 
-@pytest.mark.parametrize("command", [["--help"], ["up", "--help"], ["demo", "--help"], ["status", "--help"]])
+@pytest.mark.parametrize("command", [[], ["up"], ["demo"], ["status"], ["explain"]])
 def test_help_teaches(command: list[str]) -> None:
-    result = CliRunner().invoke(app, command)
+    result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
-    assert "messplus" in result.output
+    assert " ".join(["messplus", *command]) in " ".join(result.output.split())
 
 
 def test_ctrl_c_while_the_modules_are_read_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""What `messplus explain` shows: fetched from a router, laid out as a table."""
