@@ -3,10 +3,10 @@
 import math
 from dataclasses import dataclass
 
+from services.common.labeling_limits import MAX_REFERENCE_BYTES, REFERENCE_METRICS
 from services.common.telemetry import current_traceparent, span
 from services.core.errors import FieldViolation, InvalidRequestError, NotFoundError
 from services.core.events import Label
-from services.feedback.adapters.reference_labeler import MAX_REFERENCE_BYTES, METRICS
 from services.feedback.instruments import SOURCE, Instruments
 from services.feedback.labelers import Labelers
 from services.feedback.ports import (
@@ -83,8 +83,8 @@ def _verdict_violations(verdict: float | Reference | None) -> list[FieldViolatio
             if not 0 < (size := len(text.encode())) <= MAX_REFERENCE_BYTES:
                 found = f"has {size} bytes, allowed: 1 to {MAX_REFERENCE_BYTES}"
                 violations.append(FieldViolation("reference.text", found))
-            if metric and metric not in METRICS:
-                found = f"is {metric[:40]!r}, allowed: {', '.join(METRICS)}"
+            if metric and metric not in REFERENCE_METRICS:
+                found = f"is {metric[:40]!r}, allowed: {', '.join(REFERENCE_METRICS)}"
                 violations.append(FieldViolation("reference.metric", found))
             return violations
         case _ if math.isfinite(verdict) and 0.0 <= verdict <= 1.0:

@@ -11,6 +11,12 @@ from google.protobuf.duration_pb2 import Duration
 from messplus.common.v1 import common_pb2
 from messplus.router.v1 import router_service_pb2
 
+from services.common.labeling_limits import (
+    MAX_REFERENCE_BYTES,
+    MAX_REGEX_BYTES,
+    MAX_SCHEMA_BYTES,
+    REFERENCE_METRICS,
+)
 from services.common.zoo import SlaClassSettings, Zoo
 from services.core.errors import FieldViolation, InvalidRequestError
 from services.router.requests import Generation, RouteRequest
@@ -22,10 +28,8 @@ _MAX_TOKENS = 32_768
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NUMBER = re.compile(r"[0-9]{1,4}")
 _ROLES = ("system", "user", "assistant")
-_METRICS = ("", "exact", "numeric", "contains", "bleu1", "rouge1")
 _MAX_CONVERSATION_CHARACTERS = 128
 _MAX_STOPS, _MAX_STOP_BYTES = 16, 256
-_MAX_REFERENCE_BYTES, _MAX_REGEX_BYTES, _MAX_SCHEMA_BYTES = 16_384, 1024, 16_384
 _SHOWN_CHARACTERS = 80
 _JUDGE = router_service_pb2.LabelingOptions(judge=router_service_pb2.Judge()).SerializeToString()
 
@@ -240,11 +244,11 @@ def _labeling_violations(
     match labeling.WhichOneof("labeler"):
         case "reference":
             reference = labeling.reference
-            if not 1 <= _size(reference.text) <= _MAX_REFERENCE_BYTES:
-                allowed = f"1 to {_MAX_REFERENCE_BYTES} bytes"
+            if not 1 <= _size(reference.text) <= MAX_REFERENCE_BYTES:
+                allowed = f"1 to {MAX_REFERENCE_BYTES} bytes"
                 yield _wrong("labeling.reference.text", f"{_size(reference.text)} bytes", allowed)
-            if reference.metric not in _METRICS:
-                yield _wrong("labeling.reference.metric", reference.metric, " or ".join(_METRICS[1:]))
+            if reference.metric and reference.metric not in REFERENCE_METRICS:
+                yield _wrong("labeling.reference.metric", reference.metric, " or ".join(REFERENCE_METRICS))
         case "verifier":
             yield from _verifier_violations(labeling.verifier)
         case "judge":
@@ -255,15 +259,15 @@ def _labeling_violations(
 def _verifier_violations(verifier: router_service_pb2.Verifier) -> Iterator[FieldViolation]:
     rule = verifier.WhichOneof("rule")
     if rule == "regex":
-        if not 1 <= _size(verifier.regex) <= _MAX_REGEX_BYTES:
+        if not 1 <= _size(verifier.regex) <= MAX_REGEX_BYTES:
             size = f"{_size(verifier.regex)} bytes"
-            yield _wrong("labeling.verifier.regex", size, f"1 to {_MAX_REGEX_BYTES} bytes")
+            yield _wrong("labeling.verifier.regex", size, f"1 to {MAX_REGEX_BYTES} bytes")
         elif problem := _regex_problem(verifier.regex):
             yield _wrong("labeling.verifier.regex", verifier.regex, f"a regular expression ({problem})")
     elif rule == "json_schema":
-        if not 1 <= _size(verifier.json_schema) <= _MAX_SCHEMA_BYTES:
+        if not 1 <= _size(verifier.json_schema) <= MAX_SCHEMA_BYTES:
             size = f"{_size(verifier.json_schema)} bytes"
-            yield _wrong("labeling.verifier.json_schema", size, f"1 to {_MAX_SCHEMA_BYTES} bytes")
+            yield _wrong("labeling.verifier.json_schema", size, f"1 to {MAX_SCHEMA_BYTES} bytes")
         elif problem := _schema_problem(verifier.json_schema):
             yield _wrong("labeling.verifier.json_schema", verifier.json_schema, problem)
     else:

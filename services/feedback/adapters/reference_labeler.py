@@ -12,7 +12,6 @@ from decimal import Decimal
 
 from services.feedback.ports import NotJudgedError
 
-MAX_REFERENCE_BYTES = 16_384
 _QUOTES = "\"'`“”‘’«»"
 _END_PUNCTUATION = ".,;:!?。"
 # A sign counts only where it does not join two numbers, as in "3-4".

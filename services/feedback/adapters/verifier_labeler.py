@@ -12,11 +12,10 @@ from typing import Any, NoReturn
 
 import regex
 
+from services.common.labeling_limits import MAX_REGEX_BYTES, MAX_SCHEMA_BYTES
 from services.feedback.ports import NotJudgedError
 
 RULE_SECONDS = 0.25
-MAX_REGEX_BYTES = 1024
-MAX_SCHEMA_BYTES = 16_384
 
 
 def matches_regex(pattern: str, answer: str) -> float:
