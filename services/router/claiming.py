@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from services.common.outages import OutageLog
 from services.core.errors import StateUnavailableError
 from services.router.ports import Claims
 from services.router.requests import Record
@@ -30,6 +31,7 @@ class Claiming:
     ) -> None:
         self._claims, self._wait_seconds, self._clock = claims, wait_seconds, clock
         self._running: dict[str, Record] = {}
+        self._outage = OutageLog(_log, "the store of claims", "repeats of requests may find no result")
 
     async def claim(self, request_id: str, record: Record) -> Record | None:
         """None if the id is ours: `record` then tells repeats how far it is. Else the first call's record."""
@@ -71,7 +73,9 @@ class Claiming:
         try:
             await self._claims.record(request_id, record)
         except StateUnavailableError as error:
-            _log.warning("the result of a claimed request is not kept: %s", error)
+            self._outage.failed(error)
+        else:
+            self._outage.worked()
         finally:
             self._running.pop(request_id, None)
 
@@ -81,4 +85,6 @@ class Claiming:
         try:
             await self._claims.release(request_id)
         except StateUnavailableError as error:
-            _log.warning("a claim stays until it expires: %s", error)
+            self._outage.failed(error)
+        else:
+            self._outage.worked()

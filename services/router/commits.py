@@ -9,6 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 
+from services.common.outages import OutageLog
 from services.core.errors import OverloadedError, StateUnavailableError
 from services.core.events import Decision
 from services.router.class_states import ClassStates
@@ -48,6 +49,7 @@ class Commits:
         self._current: list[LogEntry] = []
         self._flushing: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
+        self._outage = OutageLog(_log, "the event log", "going on with the last known state")
         self.degraded = False
 
     def __len__(self) -> int:
@@ -129,13 +131,10 @@ class Commits:
             self._current = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MAX_BATCH))]
         try:
             replies = await self._log.commit(self._batch + 1, self._current)
-        except StateUnavailableError as error:
+        except Exception as error:
+            # Dropping a batch would break the promise that every decision is in the log: whatever the error,
+            # it waits and is sent again.
             self._degrade(error)
-            return False
-        except Exception:
-            # Dropping a batch would break the promise that every decision is in the log: it waits instead.
-            _log.exception("the log refused a batch of %d events; it is sent again", len(self._current))
-            self._degrade(None)
             return False
         self._settle(replies or [])
         return True
@@ -149,10 +148,10 @@ class Commits:
         if self.degraded:
             self.degraded = False
             self._instruments.degraded(False)
-            _log.warning("the log is back")
+            self._outage.worked()
 
-    def _degrade(self, error: StateUnavailableError | None) -> None:
+    def _degrade(self, error: Exception) -> None:
+        self._outage.failed(error)
         if not self.degraded:
             self.degraded = True
             self._instruments.degraded(True)
-            _log.warning("going on with the last known state: %s", error or "the log refuses events")

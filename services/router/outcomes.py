@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 
+from services.common.outages import OutageLog
 from services.core.errors import StateUnavailableError
 from services.core.events import Outcome, Role
 from services.router.commits import Commits
@@ -58,6 +59,7 @@ class Outcomes:
     def __init__(self, commits: Commits, texts: Texts, instruments: Instruments) -> None:
         self._commits, self._texts, self._instruments = commits, texts, instruments
         self._tasks: set[asyncio.Task[None]] = set()
+        self._outage = OutageLog(_log, "the store of texts", "answers that end meanwhile stay unlabelled")
 
     def ended(
         self, progress: Progress, work: Generation, role: Role, reason: str, ended_at: float, generations: int
@@ -92,7 +94,9 @@ class Outcomes:
             answer = "".join(progress.answer)
             await self._texts.store(progress.request_id, progress.generation_id, work, answer, generations)
         except StateUnavailableError as error:
-            _log.warning("an answer stays unlabelled: %s", error)
+            self._outage.failed(error)
+        else:
+            self._outage.worked()
         self._append(progress, outcome)
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from services.common.outages import OutageLog
 from services.core.errors import StateUnavailableError
 from services.worker.ports import Load, LoadBoard, StepSink
 from services.worker.steps import StepRecorder, StepReport
@@ -19,21 +20,6 @@ LOAD_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
 
-class OutageLog:
-    """Logs the begin and the end of an outage, and nothing in between."""
-
-    def __init__(self, what: str, consequence: str) -> None:
-        self._what, self._consequence, self._away = what, consequence, False
-
-    def note(self, available: bool) -> None:
-        """Says how the last attempt went."""
-        if not available and not self._away:
-            _log.warning("%s is away; %s", self._what, self._consequence)
-        if available and self._away:
-            _log.info("%s is back", self._what)
-        self._away = not available
-
-
 class StepReporter:
     """Sends step reports: about every 0.1 s while there is work, else every second."""
 
@@ -42,7 +28,7 @@ class StepReporter:
         self._pending: deque[StepReport] = deque()
         self._stopping = asyncio.Event()
         self._warming_up = True
-        self._outage = OutageLog("the energy service", "steps are kept and sent later")
+        self._outage = OutageLog(_log, "the energy service", "steps are kept and sent later")
 
     def warmed_up(self) -> None:
         """Everything up to now was loading and warming up."""
@@ -75,7 +61,10 @@ class StepReporter:
         taken = await self._sink.offer(self._pending[0])
         if taken:
             self._pending.popleft()
-        self._outage.note(taken)
+        if taken:
+            self._outage.worked()
+        else:
+            self._outage.failed()
         return taken
 
 
@@ -84,7 +73,7 @@ class LoadReporter:
 
     def __init__(self, board: LoadBoard, load: Callable[[], Load]) -> None:
         self._board, self._load = board, load
-        self._outage = OutageLog("Redis", "routers do not see this worker's load; it goes on serving")
+        self._outage = OutageLog(_log, "Redis", "routers do not see this worker's load; it goes on serving")
 
     async def run(self) -> None:
         """Publishes until cancelled."""
@@ -95,7 +84,7 @@ class LoadReporter:
     async def _attempt(self) -> None:
         try:
             await self._board.publish(self._load())
-        except StateUnavailableError:
-            self._outage.note(False)
+        except StateUnavailableError as error:
+            self._outage.failed(error)
         else:
-            self._outage.note(True)
+            self._outage.worked()

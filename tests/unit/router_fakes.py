@@ -40,6 +40,8 @@ class FakeLog:
     entries: list[LogEntry] = field(default_factory=list)
     done: dict[int, list[Committed]] = field(default_factory=dict)
     away: bool = False
+    refusal: Exception | None = None
+    refused: int = 0
     lose_replies: int = 0
     batches: list[int] = field(default_factory=list)
 
@@ -49,6 +51,9 @@ class FakeLog:
         await asyncio.sleep(0)
         if self.away:
             raise StateUnavailableError("away")
+        if self.refusal is not None:
+            self.refused += 1
+            raise self.refusal
         if batch not in self.done:
             if expected_step not in (None, len(self.entries)):
                 return None
@@ -139,10 +144,13 @@ class FakeWorker:
 class FakeTexts:
     def __init__(self) -> None:
         self.stored: dict[str, str] = {}
+        self.away = False
 
     async def store(
         self, request_id: str, generation_id: str, work: Generation, answer: str, generations: int
     ) -> None:
+        if self.away:
+            raise StateUnavailableError("the disk is full")
         self.stored[generation_id] = answer
 
 

@@ -94,3 +94,42 @@ async def test_an_exact_submission_at_another_step_is_declined() -> None:
     committed = await commits.submit_at(entry("x"), 0)
     assert committed is not None
     assert committed.step == 1
+
+
+@pytest.mark.parametrize("refusal", [StateUnavailableError("its disk is full"), RuntimeError("wrong type")])
+async def test_an_outage_is_logged_once_at_its_begin_and_once_at_its_end(
+    refusal: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = FakeLog(refusal=refusal)
+    commits, _ = queue_to(log)
+    for i in range(20):
+        commits.submit(entry(str(i)))
+        while log.refused <= 3 * i:
+            await asyncio.sleep(0.001)
+    assert commits.degraded
+    (begin,) = caplog.records
+    assert "going on with the last known state" in begin.getMessage()
+    assert str(refusal) in caplog.text
+    log.refusal = None
+    await commits.close(5.0)
+    assert len(log.entries) == 20
+    assert [r.getMessage() for r in caplog.records[1:]] == [
+        f"the event log is back, after {log.refused} failures"
+    ]
+
+
+async def test_a_refusal_after_an_outage_is_logged_with_its_stack(caplog: pytest.LogCaptureFixture) -> None:
+    log = FakeLog(refusal=StateUnavailableError("away"))
+    commits, _ = queue_to(log)
+    commits.submit(entry("x"))
+    for reason in (RuntimeError("wrong type"), StateUnavailableError("away again")):
+        seen = log.refused
+        while log.refused < seen + 2:
+            await asyncio.sleep(0.001)
+        log.refusal = reason
+    seen = log.refused
+    while log.refused < seen + 2:
+        await asyncio.sleep(0.001)
+    assert [record.exc_info is not None for record in caplog.records] == [False, True]
+    log.refusal = None
+    await commits.close(5.0)

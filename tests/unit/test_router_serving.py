@@ -240,6 +240,30 @@ async def test_without_its_stores_the_router_goes_on_and_says_so() -> None:
     assert [entry.once for entry in router.log.entries if isinstance(entry.event, Decision)] == [True] * 2
 
 
+async def test_a_full_disk_is_logged_once_and_not_per_request(caplog: pytest.LogCaptureFixture) -> None:
+    router = bench([FakeWorker(), FakeWorker()])
+    work = Generation(b"", b"", b"reference", "hi")
+    router.log.away = router.claims.away = router.texts.away = True
+    for i in range(10):
+        await router.pieces(f"away-{i}", work)
+    await router.outcomes.drain()
+    await router.commits.flushed()
+    begun = [record.getMessage() for record in caplog.records]
+    assert len(begun) == len(set(begun)) == 3
+    assert {message.partition("; ")[2] for message in begun} == {
+        "going on with the last known state",
+        "answers that end meanwhile stay unlabelled",
+        "repeats of requests may find no result",
+    }
+    router.log.away = router.claims.away = router.texts.away = False
+    await router.pieces("back", work)
+    await router.outcomes.drain()
+    await router.commits.close(5.0)
+    assert "the store of texts is back, after 10 failures" in caplog.text
+    assert "the store of claims is back, after 10 failures" in caplog.text
+    assert caplog.text.count("is back") == 3
+
+
 async def test_without_any_learned_state_the_fallback_serves() -> None:
     classes = [{"name": "standard", "min_satisfaction": 0.6, "fallback_model": "small"}]
     router = bench([FakeWorker(("s",)), FakeWorker(("l",))], sla_classes=classes, policy=EXPLORER)
