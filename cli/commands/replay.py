@@ -30,6 +30,7 @@ from planner.replay.study import (
     run_study,
 )
 from services.core.events import FloatArray
+from services.core.policies.parameters import PolicyConfigError
 from services.core.policies.registry import policy_from_config
 
 DEFAULT_SEEDS = 5
@@ -197,8 +198,9 @@ def _check(question: Question, data: Outcomes) -> None:
     for name in question.policies:
         try:
             policy_from_config(name, {}, data.model_ids)
-        except ValueError as error:
-            raise config_error("replay", "--policy", name, str(error)) from None
+        except PolicyConfigError as error:
+            # Without parameters, only the name can be wrong.
+            raise config_error("replay", "--policy", name, error.problems[0].allowed) from None
 
 
 def _run(data: Outcomes, question: Question, console: Console) -> Study:

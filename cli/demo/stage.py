@@ -1,5 +1,6 @@
 """The zoo of a demo run: the chosen one on free ports, with what the command line changes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,10 @@ import yaml
 
 from cli.demo.prompts import KINDS
 from cli.demo.requests import IN_FLIGHT, MAX_TOKENS
-from cli.failure import config_error
 from cli.local.ports import free_addresses
 from services.common.zoo import ModelSettings, PolicySettings, PriorSettings, Zoo
 from services.common.zoo_file import parse_zoo
-from services.core.errors import ConfigError
+from services.core.errors import ConfigError, ConfigProblem
 
 _WEIGHT = "energy_weight"
 
@@ -32,11 +32,8 @@ def staged_zoo(zoo: Zoo, *, min_satisfaction: float | None, policy: str | None, 
     try:
         return parse_zoo(data, "demo")
     except ConfigError as error:
-        if not any(problem.key.endswith("min_satisfaction") for problem in error.problems):
-            raise
-        raise config_error(
-            "demo", "--min-satisfaction", min_satisfaction, "must be between 0 and 1, both excluded"
-        ) from None
+        problems = [_of_option(problem, min_satisfaction, policy) for problem in error.problems]
+        raise ConfigError(problems) from None
 
 
 def write_zoo(zoo: Zoo, path: Path) -> None:
@@ -72,6 +69,16 @@ def _energy(zoo: Zoo) -> str:
         f"MODELLED: CPU-seconds of each worker times {zoo.energy.watts_per_core:g} W per core; idle "
         f"{zoo.energy.idle_watts_per_worker:g} W per loaded model"
     )
+
+
+def _of_option(problem: ConfigProblem, min_satisfaction: float | None, policy: str | None) -> ConfigProblem:
+    """A problem of the staged zoo as one of the option that brought it, where one did."""
+    if problem.key == "sla_classes[0].min_satisfaction":
+        allowed = "must be between 0 and 1, both excluded"
+        return ConfigProblem("demo", "--min-satisfaction", str(min_satisfaction), allowed)
+    if problem.key == "policy.name" and policy:
+        return ConfigProblem("demo", "--policy", policy, problem.allowed)
+    return replace(problem, location="demo")
 
 
 def _places(zoo: Zoo) -> dict[str, Any]:

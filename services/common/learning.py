@@ -9,7 +9,7 @@ from services.core.policies.registry import policy_from_config
 
 
 def policy_of(zoo: Zoo) -> Policy[Any]:
-    """The zoo's policy. Raises ValueError for an unknown name or parameter, or a prior that it needs."""
+    """The zoo's policy. Raises PolicyConfigError for an unknown name or parameter, or a prior it needs."""
     policy = policy_from_config(zoo.policy.name, zoo.policy.parameters, zoo.model_ids)
     policy.initial_state(priors_of(zoo), feature_count_of(zoo))
     return policy

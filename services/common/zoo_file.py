@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from services.common.learning import policy_of
 from services.common.zoo import Zoo
 from services.core.errors import ConfigError, ConfigProblem
+from services.core.policies.parameters import NAME, PolicyConfigError
 
 Location = tuple[str | int, ...]
 Problem = tuple[Location, str, str]
@@ -97,8 +98,10 @@ def _policy_problems(zoo: Zoo) -> Iterator[Problem]:
         return
     try:
         policy_of(zoo)
-    except ValueError as error:
-        yield ("policy",), zoo.policy.name, str(error)
+    except PolicyConfigError as error:
+        for field, value, allowed in error.problems:
+            place = (field,) if field == NAME else ("parameters", field)
+            yield ("policy", *place), repr(value), allowed
 
 
 def _address_clashes(zoo: Zoo) -> Iterator[Problem]:

@@ -65,8 +65,11 @@ def test_an_unreachable_target_is_said(file: Path) -> None:
         ([], "--outcomes, --from-log = neither: exactly one is needed"),
         (["--outcomes", "FILE", "--from-log", "x"], "both: exactly one"),
         (["--outcomes", "none.parquet"], "none.parquet: no such file"),
-        (["--outcomes", "FILE", "--policy", "paser"], "--policy = paser"),
-        (["--outcomes", "FILE", "--policy", "single:huge"], "single:small, single:medium, single:large"),
+        (["--outcomes", "FILE", "--policy", "paser"], "messplus: replay: --policy = paser: allowed: pacer, "),
+        (
+            ["--outcomes", "FILE", "--policy", "single:huge"],
+            "--policy = single:huge: allowed: single:small, single:medium, single:large",
+        ),
         (["--outcomes", "FILE", "--min-satisfaction", "1.5"], "must be between 0 and 1"),
         (["--outcomes", "FILE", "--labels", "sometimes"], "full, partial:SHARE"),
         (["--outcomes", "FILE", "--energy", "small"], "MODEL=J"),

@@ -60,6 +60,25 @@ def test_a_target_outside_the_open_unit_interval_is_refused(alpha: float) -> Non
 
 
 @pytest.mark.parametrize(
+    ("changes", "problems"),
+    [
+        ({"policy": "best"}, ["demo: --policy = best: allowed: pacer, messplus-2024, "]),
+        ({"policy": "single:gpt"}, ["demo: --policy = single:gpt: allowed: single:smollm2-135m, "]),
+        ({"policy": "static-mixture", "cold": True}, ["demo: --policy = static-mixture: needs prior "]),
+        ({"min_satisfaction": 2.0}, ["demo: --min-satisfaction = 2.0: must be between 0 and 1"]),
+    ],
+)
+def test_a_wrong_option_is_named_once_with_its_value_and_what_is_allowed(
+    changes: dict[str, object], problems: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        staged(**changes)
+    for problem, start in zip(map(str, refused.value.problems), problems, strict=True):
+        assert problem.startswith(start)
+        assert problem.count(" = ") == 1
+
+
+@pytest.mark.parametrize(
     "changes", [{"policy": "best"}, {"policy": "single:gpt"}, {"policy": "static-mixture", "cold": True}]
 )
 def test_a_policy_that_cannot_run_is_refused(changes: dict[str, object]) -> None:

@@ -94,6 +94,20 @@ def test_sections_must_fit_each_other(
     assert any(key in problem and allowed in problem for problem in found)
 
 
+def test_policy_problems_are_named_once_each_with_their_own_line(tmp_path: Path) -> None:
+    policy = "policy:\n  name: pacer\n  parameters:\n    window: many\n    warp: 9\n"
+    window, warp = sorted(problems(tmp_path, GOOD + policy))
+    file = tmp_path / "zoo.yaml"
+    assert window.startswith(f"{file}:13: policy.parameters.window = 'many': allowed: an integer from ")
+    assert warp.startswith(f"{file}:14: policy.parameters.warp = 9: allowed names: ")
+    (name,) = problems(tmp_path, GOOD + "policy: {name: oracle}\n")
+    assert name.startswith(f"{file}:10: policy.name = 'oracle': allowed: pacer, ")
+    (needs,) = problems(tmp_path, GOOD + "policy: {name: static-mixture}\n")
+    assert needs == (
+        f"{file}:10: policy.name = 'static-mixture': needs prior satisfaction and joules of small, large"
+    )
+
+
 def test_a_missing_file_and_broken_yaml_are_one_line_each(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load_zoo(tmp_path / "absent.yaml")

@@ -145,7 +145,7 @@ class Policy(Protocol[StateT]):
     def initial_state(self, priors: Sequence[ModelPrior], feature_count: int) -> StateT:
         """The state before any event, for models with these priors, in the zoo's order.
 
-        Raises ValueError where the policy cannot do without a prior that is missing.
+        Raises PolicyConfigError where the policy cannot do without a prior that is missing.
         """
 
     def decide(self, context: Context, state: StateT, rng: RandomSource) -> Action:

@@ -8,6 +8,7 @@ import numpy as np
 from services.core.errors import InvalidSnapshotError
 from services.core.events import FloatArray
 from services.core.policies.base import Action, BoolArray, Context, ModelPrior, RandomSource
+from services.core.policies.parameters import NAME, PolicyConfigError, WrongField
 from services.core.policies.selection import largest_eligible, prior_satisfactions
 from services.core.policies.whole_state import WholeState
 
@@ -98,10 +99,11 @@ class StaticMixture(_Fixed):
         return "static-mixture"
 
     def initial_state(self, priors: Sequence[ModelPrior], feature_count: int) -> ModelMeans:
-        """The priors. Raises ValueError naming the models that lack one."""
+        """The priors. Raises PolicyConfigError naming the models that lack one."""
         lacking = [p.model_id for p in priors if p.satisfaction is None or p.energy_joules is None]
         if lacking:
-            raise ValueError(f"static-mixture: needs prior satisfaction and joules of {', '.join(lacking)}")
+            needed = f"needs prior satisfaction and joules of {', '.join(lacking)}"
+            raise PolicyConfigError([WrongField(NAME, self.name, needed)])
         return super().initial_state(priors, feature_count)
 
     def decide(self, context: Context, state: ModelMeans, rng: RandomSource) -> Action:

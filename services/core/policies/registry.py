@@ -13,7 +13,7 @@ from services.core.policies.messplus import (
 )
 from services.core.policies.pacer import Pacer
 from services.core.policies.pacer_parameters import PacerParameters
-from services.core.policies.parameters import parse
+from services.core.policies.parameters import NAME, PolicyConfigError, WrongField, parse
 
 POLICY_NAMES = ("pacer", "messplus-2024", "messplus-2025", "static-mixture", "single:<model>")
 """What `policy_from_config` knows."""
@@ -24,7 +24,7 @@ _SINGLE = "single:"
 def policy_from_config(name: str, parameters: Mapping[str, object], model_ids: Sequence[str]) -> Policy[Any]:
     """The policy of this name and parameters, for these models from smallest to largest.
 
-    Raises ValueError naming the field ("name" or a parameter), its value and what is allowed.
+    Raises PolicyConfigError with the wrong fields: the name, or parameters.
     """
     if name == "pacer":
         return Pacer(parse(PacerParameters, parameters))
@@ -38,12 +38,15 @@ def policy_from_config(name: str, parameters: Mapping[str, object], model_ids: S
     if name.startswith(_SINGLE):
         parse(NoParameters, parameters)
         return _single(name, model_ids)
-    raise ValueError(f"name = {name!r}: allowed: {', '.join(POLICY_NAMES)}")
+    raise _wrong_name(name, POLICY_NAMES)
 
 
 def _single(name: str, model_ids: Sequence[str]) -> SingleModel:
     model_id = name.removeprefix(_SINGLE)
     if model_id not in model_ids:
-        allowed = ", ".join(_SINGLE + m for m in model_ids)
-        raise ValueError(f"name = {name!r}: allowed: {allowed}")
+        raise _wrong_name(name, [_SINGLE + m for m in model_ids])
     return SingleModel(model_id, model_ids.index(model_id))
+
+
+def _wrong_name(name: str, allowed: Sequence[str]) -> PolicyConfigError:
+    return PolicyConfigError([WrongField(NAME, name, f"allowed: {', '.join(allowed)}")])
