@@ -106,6 +106,7 @@ class ReplayRouter:
                 state.energy,
                 energy_means_joules(state),
                 state.counters,
+                state.model_ids,
             )
         if self._kept is None:
             observations = FoldSettings().prior_energy_observations

@@ -1,8 +1,6 @@
 """Which decodable events make no sense: they go aside with a reason and never stop the fold."""
 
 import math
-from collections.abc import Mapping
-
 import numpy as np
 
 from services.core.events import Decision, EnergyAttributed, Event, Label, Redecision
@@ -11,24 +9,27 @@ MAX_ENERGY_JOULES = 1e9
 """More than any generation can take (278 kWh)."""
 
 
-def problem_of(event: Event, models: Mapping[str, int], feature_count: int) -> str | None:
-    """What is wrong with an event in a zoo of these models, naming field and value; None if nothing is."""
+def problem_of(event: Event, feature_count: int) -> str | None:
+    """What is wrong with an event, naming field and value; None if nothing is.
+
+    Whether the zoo has its models is no question here: a zoo changes, and the log keeps what was.
+    """
     if not event.request_id:
         return "request_id is empty"
     match event:
         case Decision():
-            return _decision_problem(event, models, feature_count)
+            return _decision_problem(event, feature_count)
         case Redecision():
-            return _redecision_problem(event, models)
+            return _redecision_problem(event)
         case EnergyAttributed():
-            return _model_problem(event.model_id, models) or _energy_problem(event.energy_joules)
+            return _energy_problem(event.energy_joules)
         case Label():
             return _unit_problem("satisfaction", event.satisfaction)
         case _:
-            return _model_problem(event.model_id, models)
+            return None
 
 
-def _decision_problem(event: Decision, models: Mapping[str, int], feature_count: int) -> str | None:
+def _decision_problem(event: Decision, feature_count: int) -> str | None:
     if not 0.0 < event.min_satisfaction < 1.0:
         return f"min_satisfaction is {event.min_satisfaction!r}, allowed: above 0 and below 1"
     if event.features.shape != (feature_count,):
@@ -39,21 +40,15 @@ def _decision_problem(event: Decision, models: Mapping[str, int], feature_count:
     if "" in generation_ids or len(set(generation_ids)) < len(generation_ids):
         return f"generation ids {generation_ids} are empty or repeat"
     for model_id in (event.model_id, *(g.model_id for g in event.explored_generations)):
-        if problem := _model_problem(model_id, models):
-            return problem
+        if model_id not in event.model_ids:
+            return f"model_id {model_id!r} is none of its model_ids {event.model_ids}"
     return _unit_problem("charged_satisfaction", event.charged_satisfaction)
 
 
-def _redecision_problem(event: Redecision, models: Mapping[str, int]) -> str | None:
+def _redecision_problem(event: Redecision) -> str | None:
     if not event.generation_id:
         return "generation_id is empty"
-    return _model_problem(event.model_id, models) or _unit_problem(
-        "charged_satisfaction", event.charged_satisfaction
-    )
-
-
-def _model_problem(model_id: str, models: Mapping[str, int]) -> str | None:
-    return None if model_id in models else f"model_id {model_id!r} is not in the zoo"
+    return _unit_problem("charged_satisfaction", event.charged_satisfaction)
 
 
 def _unit_problem(field: str, value: float) -> str | None:

@@ -1,5 +1,9 @@
 """The fold over the log: `state' = fold(state, event)`, deterministic, without clock or I/O.
 
+Models are known by their ids, and the zoo's may change. A request that was answered by a model which the
+zoo does not have (any more, or yet) counts for its SLA class like any other: its step, charge, label and
+joules. Of the model nothing is learned.
+
 Time is the position of the entries. Folding a log from an empty state, or its tail from any checkpoint,
 gives bit-identical states. Offline replay runs this same class.
 """
@@ -10,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from services.core.carry_over import carried_over
 from services.core.event_checks import problem_of
 from services.core.events import (
     AUDIT,
@@ -124,10 +129,15 @@ class Fold:
         return len(self._joins)
 
     def restore(self, parts: Mapping[str, bytes], joins: Mapping[str, bytes]) -> None:
-        """Takes the state of a checkpoint. Raises InvalidSnapshotError, and then changes nothing."""
-        state = decode_state(self._policy, self._priors, self._feature_count, parts)
-        self._joins = JoinTable.restored(self._settings.joins, joins, len(self._models))
-        self.state, self._heads_stored, self._dead = state, state.heads_revision, []
+        """Takes the state of a checkpoint; one of another list of models is carried over to this one.
+
+        Raises InvalidSnapshotError, and then changes nothing.
+        """
+        stored = decode_state(self._policy, self._priors, self._feature_count, parts)
+        self._joins = JoinTable.restored(self._settings.joins, joins)
+        self._heads_stored, self._dead = stored.heads_revision, []
+        observations = self._settings.prior_energy_observations
+        self.state = carried_over(self._policy, stored, self._priors, self._feature_count, observations)
 
     def checkpoint_delta(self) -> Delta:
         """All that changed since the last call (or `restore`; at first, everything).
@@ -155,7 +165,7 @@ class Fold:
         self.state.counters.events += 1
         for request_id, join, reason in self._joins.overdue(entry.position.milliseconds):
             self._give_up(join, f"request {request_id!r}: {reason}")
-        if problem := problem_of(entry.event, self._models, self._feature_count):
+        if problem := problem_of(entry.event, self._feature_count):
             self._bury(entry, problem)
         elif isinstance(entry.event, Decision):
             self._decide(entry, entry.event)
@@ -179,13 +189,14 @@ class Fold:
 
     def _count_decision(self, join: Join, event: Decision) -> None:
         statistics = self.state.sla_class(event.sla_class)
-        model_index = join.generations[join.served].model_index
-        statistics.count_decision(event.step, model_index, event.explored)
+        model_index = self._models.get(event.model_id)
+        statistics.count_decision(event.step, event.explored)
+        statistics.count_served(model_index)
         join.number = statistics.ledger.decide(
             event.decision_debt, event.min_satisfaction - event.charged_satisfaction
         )
         self._forgive(join, statistics)
-        if self._policy.learns_from_served:
+        if self._policy.learns_from_served and model_index is not None:
             sla = _view(join, statistics)
             self._policy.learn_decision(self.state.policy_state, _features(join), model_index, sla)
             self.state.heads_revision += 1
@@ -206,8 +217,7 @@ class Fold:
             features=event.features.astype("<f2").tobytes() if keeps_features else b"",
             explored=event.explored,
             generations=[
-                Generation(g.generation_id, self._models[g.model_id])
-                for g in (served, *event.explored_generations)
+                Generation(g.generation_id, g.model_id) for g in (served, *event.explored_generations)
             ],
         )
 
@@ -282,13 +292,10 @@ class Fold:
             join.number, join.charged_satisfaction, served.label, ratio, audited=served.audited
         )
         self._forgive(join, statistics)
-        if self._policy.learns_from_served:
+        model_index = self._models.get(served.model_id)
+        if self._policy.learns_from_served and model_index is not None:
             self._policy.learn_label(
-                self.state.policy_state,
-                _features(join),
-                served.model_index,
-                served.label,
-                audited=served.audited,
+                self.state.policy_state, _features(join), model_index, served.label, audited=served.audited
             )
             self.state.heads_revision += 1
 
@@ -296,7 +303,7 @@ class Fold:
         generation = join.find(event.generation_id)
         if generation is None:
             self._wait(join, entry)
-        elif generation.model_index != self._models[event.model_id]:
+        elif generation.model_id != event.model_id:
             self._bury(entry, f"generation {event.generation_id!r} is not of model {event.model_id!r}")
         elif generation.has_energy:
             self.state.counters.repeats += 1
@@ -307,14 +314,13 @@ class Fold:
     def _count_energy(self, join: Join, generation: Generation, energy_joules: float) -> None:
         explored = not generation.failed and generation is not join.generations[join.served]
         self.state.sla_class(join.sla_class).count_energy(energy_joules, explored)
-        if generation.failed:
+        model_index = self._models.get(generation.model_id)
+        if generation.failed or model_index is None:
             # Half an answer costs real joules, but says nothing of what an answer costs.
             return
-        self.state.energy[generation.model_index].add(energy_joules)
+        self.state.energy[model_index].add(energy_joules)
         if self._policy.learns_from_served:
-            self._policy.learn_energy(
-                self.state.policy_state, _features(join), generation.model_index, energy_joules
-            )
+            self._policy.learn_energy(self.state.policy_state, _features(join), model_index, energy_joules)
             self.state.heads_revision += 1
 
     def _take_redecision(self, join: Join, event: Redecision) -> None:
@@ -324,7 +330,7 @@ class Fold:
             return
         new = join.find(event.generation_id)
         if new is None:
-            new = Generation(event.generation_id, self._models[event.model_id])
+            new = Generation(event.generation_id, event.model_id)
             join.generations.append(new)
         old.failed = True
         if new.label is None:
@@ -336,8 +342,8 @@ class Fold:
         change = join.charged_satisfaction - event.charged_satisfaction
         statistics.ledger.redecide(change, credited=join.counted)
         join.charged_satisfaction = event.charged_satisfaction
-        statistics.served[old.model_index] -= 1
-        statistics.served[new.model_index] += 1
+        statistics.count_served(self._models.get(old.model_id), -1)
+        statistics.count_served(self._models.get(new.model_id))
         self._count_served_label(join)
         self._replay_waiting(join)
 
@@ -354,8 +360,11 @@ class Fold:
         labels = np.full(len(self._models), np.nan)
         for generation in join.generations:
             taught = join.counted and generation is join.generations[join.served]
-            if generation.label is not None and not (taught and self._policy.learns_from_served):
-                labels[generation.model_index] = generation.label
+            model_index = self._models.get(generation.model_id)
+            if generation.label is None or model_index is None:
+                continue
+            if not (taught and self._policy.learns_from_served):
+                labels[model_index] = generation.label
         if not join.explored or join.learned or np.isnan(labels).all():
             return
         join.learned = True

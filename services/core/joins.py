@@ -43,7 +43,7 @@ class Generation:
 
     Attributes:
         generation_id: its id.
-        model_index: its model, in the zoo's order.
+        model_id: its model; the zoo need not have it any more.
         failed: whether it broke, so that no label is awaited.
         label: its first label, in [0, 1].
         audited: whether that label is of an audited sample.
@@ -52,7 +52,7 @@ class Generation:
     """
 
     generation_id: str
-    model_index: int
+    model_id: str
     failed: bool = False
     label: float | None = None
     has_energy: bool = False
@@ -188,12 +188,10 @@ class JoinTable:
         return encode_join(join)
 
     @classmethod
-    def restored(cls, limits: JoinLimits, joins: Mapping[str, bytes], model_count: int) -> "JoinTable":
+    def restored(cls, limits: JoinLimits, joins: Mapping[str, bytes]) -> "JoinTable":
         """The table whose checkpointed joins are these. Raises InvalidSnapshotError on damaged ones."""
         table = cls(limits)
-        decoded = [
-            (request_id, decode_join(request_id, joins[request_id], model_count)) for request_id in joins
-        ]
+        decoded = [(request_id, decode_join(request_id, joins[request_id])) for request_id in joins]
         for request_id, join in sorted(decoded, key=lambda pair: pair[1].opened):
             join.stored = True
             table.put(request_id, join)
@@ -217,7 +215,7 @@ def encode_join(join: Join) -> bytes:
             "flags": [join.explored, join.learned, join.counted],
             "served": join.served,
             "generations": [
-                [g.generation_id, g.model_index, g.failed, g.label, g.has_energy, g.audited]
+                [g.generation_id, g.model_id, g.failed, g.label, g.has_energy, g.audited]
                 for g in join.generations
             ],
         }
@@ -226,20 +224,20 @@ def encode_join(join: Join) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def decode_join(request_id: str, data: bytes, model_count: int) -> Join:
+def decode_join(request_id: str, data: bytes) -> Join:
     """Inverse of `encode_join`. Raises InvalidSnapshotError naming the request."""
     try:
         document = json.loads(data)
         join = Join(Position.parse(document["opened"]))
         join.waiting = [_decode_entry(*entry) for entry in document.get("waiting", ())]
         if "generations" in document:
-            _fill(join, document, model_count)
+            _fill(join, document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidSnapshotError(f"join of request {request_id!r}: {error!r}") from error
     return join
 
 
-def _fill(join: Join, document: Mapping[str, Any], model_count: int) -> None:
+def _fill(join: Join, document: Mapping[str, Any]) -> None:
     join.sla_class = document["class"]
     join.min_satisfaction, join.charged_satisfaction = document["alpha"], document["charged"]
     join.number = document["number"]
@@ -249,8 +247,8 @@ def _fill(join: Join, document: Mapping[str, Any], model_count: int) -> None:
     join.generations = [Generation(*values) for values in document["generations"]]
     if not 0 <= join.served < len(join.generations):
         raise ValueError(f"served is {join.served} of {len(join.generations)} generations")
-    if not all(0 <= g.model_index < model_count for g in join.generations):
-        raise ValueError(f"a model index is outside the {model_count} models")
+    if not all(isinstance(g.model_id, str) for g in join.generations):
+        raise ValueError("a generation has no model id")
 
 
 def _encode_entry(entry: Entry) -> list[Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.core.events import FloatArray
+from services.core.model_change import ModelChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,31 @@ class JointGaussian:
         _by_feature(self.covariance, model_count)[:] += share * prior.between_models(
             model_count, feature_count
         )
+
+    def carried_over(self, prior: "JointGaussian", change: ModelChange) -> "JointGaussian":
+        """The belief over another list of models, from the prior over that list.
+
+        Kept models keep their means and covariances to the last bit. A new one gets what its prior says once
+        the others are known as they are now, as if it had been there all the time and was never observed:
+        a hard prompt is hard for it too, and where the others' priors were too high, so was its own.
+        """
+        mean, covariance = prior.mean.copy(), prior.covariance.copy()
+        result = JointGaussian(mean, covariance)
+        d = mean.shape[1]
+        kept, before, added = (
+            (places[:, None] * d + np.arange(d)).ravel()
+            for places in (change.kept, change.kept_before, change.added)
+        )
+        known, known_before = self.covariance[np.ix_(before, before)], covariance[np.ix_(kept, kept)]
+        follows = np.linalg.solve(known_before, covariance[np.ix_(kept, added)]).T
+        result._flat_mean[added] += follows @ (self._flat_mean[before] - result._flat_mean[kept])
+        result._flat_mean[kept] = self._flat_mean[before]
+        among = follows @ (known - known_before) @ follows.T
+        covariance[np.ix_(added, added)] += 0.5 * (among + among.T)
+        covariance[np.ix_(kept, kept)] = known
+        across = follows @ known
+        covariance[np.ix_(added, kept)], covariance[np.ix_(kept, added)] = across, across.T
+        return result
 
     def packed(self) -> FloatArray:
         """The covariance's lower triangle, row by row."""

@@ -25,7 +25,7 @@ from services.core.virtual_queue import updated_queue
 HEADS = "heads"
 MEMORY = "memory"
 CONTROL = "control"
-_FORMAT = 2
+_FORMAT = 3
 _REVISION = "revision"
 _DIGEST_BYTES = 16
 
@@ -35,7 +35,7 @@ class ClassStatistics:
     """What is known of one SLA class.
 
     Attributes:
-        served: answers served per model, shape (M,).
+        served: answers served per model of today's zoo, shape (M,).
         steps: decisions so far (the log's step number of the newest).
         labelled: requests whose served answer was labelled.
         satisfaction_sum: sum of those labels.
@@ -80,11 +80,15 @@ class ClassStatistics:
         total = sum(self.served)
         return tuple(count / total if total else 0.0 for count in self.served)
 
-    def count_decision(self, step: int, model_index: int, explored: bool) -> None:
+    def count_decision(self, step: int, explored: bool) -> None:
         """A request was routed."""
         self.steps = max(self.steps, step)
-        self.served[model_index] += 1
         self.explorations += explored
+
+    def count_served(self, model_index: int | None, change: int = 1) -> None:
+        """A model serves one request more, or one less; None: a model that the zoo does not have."""
+        if model_index is not None:
+            self.served[model_index] += change
 
     def count_label(self, min_satisfaction: float, satisfaction: float) -> None:
         """A served answer got its label: updates Q."""
@@ -246,31 +250,38 @@ def heads_revision(control: bytes) -> int:
 def decode_state(
     policy: Policy[Any], priors: Sequence[ModelPrior], feature_count: int, parts: Mapping[str, bytes]
 ) -> LearnerState:
-    """Inverse of the two encodings.
+    """Inverse of the encodings: for the models that it was learned for, which need not be those of `priors`.
 
     Raises:
-        InvalidSnapshotError: a missing or damaged part, another policy or zoo, parts of different
-            revisions, numbers that are not finite or out of range; the message says which.
+        InvalidSnapshotError: a missing or damaged part, another policy, parts of different revisions,
+            numbers that are not finite or out of range; the message says which.
 
     """
     whole = MEMORY if policy.keeps_memory else HEADS
     for name in (CONTROL, HEADS, whole):
         if name not in parts:
             raise InvalidSnapshotError(f"part {name!r} is missing")
-    state = decode_control(policy, priors, parts[CONTROL])
+    state = decode_control(policy, parts[CONTROL])
+    learned_for = _priors_of(state.model_ids, priors)
     # Routers read `heads`: a damaged one must not outlive the learner's restart.
-    decode_heads(policy, priors, feature_count, parts[HEADS], state.heads_revision)
+    decode_heads(policy, priors, feature_count, parts[HEADS], state)
     arrays = _decoded(whole, parts[whole], state.heads_revision)
-    state.policy_state = policy.state_from_arrays(arrays, priors, feature_count)
+    state.policy_state = policy.state_from_arrays(arrays, learned_for, feature_count)
     return state
 
 
 def decode_heads(
-    policy: Policy[Any], priors: Sequence[ModelPrior], feature_count: int, heads: bytes, revision: int
+    policy: Policy[Any], priors: Sequence[ModelPrior], feature_count: int, heads: bytes, control: LearnerState
 ) -> Any:
-    """What decisions need, from `heads` of this revision. Raises InvalidSnapshotError."""
-    arrays = _decoded(HEADS, heads, revision)
-    return policy.decision_state_from_arrays(arrays, priors, feature_count)
+    """What decisions need, for the models of `control`, whose heads these are. Raises InvalidSnapshotError."""
+    arrays = _decoded(HEADS, heads, control.heads_revision)
+    return policy.decision_state_from_arrays(arrays, _priors_of(control.model_ids, priors), feature_count)
+
+
+def _priors_of(model_ids: Sequence[str], priors: Sequence[ModelPrior]) -> list[ModelPrior]:
+    """Of these models; of one that the zoo has no more, nothing was stated."""
+    stated = {prior.model_id: prior for prior in priors}
+    return [stated.get(model_id, ModelPrior(model_id)) for model_id in model_ids]
 
 
 def _decoded(part: str, content: bytes, revision: int) -> dict[str, Any]:
@@ -286,13 +297,12 @@ def _decoded(part: str, content: bytes, revision: int) -> dict[str, Any]:
     return arrays
 
 
-def decode_control(policy: Policy[Any], priors: Sequence[ModelPrior], control: bytes) -> LearnerState:
+def decode_control(policy: Policy[Any], control: bytes) -> LearnerState:
     """Everything but the policy's state, which is left None. Raises InvalidSnapshotError."""
     document = _document(control)
-    model_ids = tuple(prior.model_id for prior in priors)
     _require(document, "format", _FORMAT)
     _require(document, "policy", policy.name)
-    _require(document, "models", list(model_ids))
+    model_ids = _model_ids(document)
     try:
         state = LearnerState(
             model_ids,
@@ -329,6 +339,14 @@ def _document(control: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidSnapshotError("control: not a JSON object")
     return document
+
+
+def _model_ids(document: Mapping[str, Any]) -> tuple[str, ...]:
+    found = document.get("models")
+    names = found if isinstance(found, list) else []
+    if not names or len({str(name) for name in names}) < len(names):
+        raise InvalidSnapshotError(f"control: models is {found!r}, expected ids, each once")
+    return tuple(map(str, names))
 
 
 def _require(document: Mapping[str, Any], key: str, wanted: object) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from services.core.errors import InvalidSnapshotError
 from services.core.events import FloatArray
+from services.core.model_change import ModelChange
 
 _LAYER_NORM_EPSILON = 1e-5
 
@@ -65,6 +66,14 @@ class LinearPredictor:
         step = self._learning_rate * np.where(np.isnan(error), 0.0, error)
         self._weights -= np.outer(step, features)
         self._bias -= step
+
+    def carried_over(self, initial: "LinearPredictor", change: ModelChange) -> "LinearPredictor":
+        """For another list of models: kept ones keep their row, new ones have that of `initial`."""
+        return LinearPredictor(
+            change.rows(self._weights, initial._weights),
+            change.rows(self._bias, initial._bias),
+            self._learning_rate,
+        )
 
     def arrays(self) -> dict[str, FloatArray]:
         """`weights` (M, d) and `bias` (M,)."""
@@ -176,6 +185,21 @@ class NetworkPredictor:
         rectified = linear * gain
         rectified += shift
         return linear, deviation, np.maximum(rectified, 0.0, out=rectified)
+
+    def carried_over(self, initial: "NetworkPredictor", change: ModelChange) -> "NetworkPredictor":
+        """For another list of models: `initial` with this one's hidden layer and kept output rows."""
+        d = self._feature_count
+        for old, new in (
+            (self._parameters, initial._parameters),
+            (self._momentum, initial._momentum),
+        ):
+            old_layers = _layers(old, self._model_count, d)
+            *hidden, weights, bias = _layers(new, initial._model_count, d)
+            for layer, old_layer in zip(hidden, old_layers, strict=False):
+                layer[:] = old_layer
+            weights[:] = change.rows(old_layers[4], weights)
+            bias[:] = change.rows(old_layers[5], bias)
+        return initial
 
     def arrays(self) -> dict[str, FloatArray]:
         """`parameters` and `momentum`, each of shape (`parameter_count`,)."""

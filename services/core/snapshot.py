@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from services.core.carry_over import change_to, with_statistics_of
 from services.core.errors import InvalidSnapshotError
 from services.core.event_checks import MAX_ENERGY_JOULES
 from services.core.events import FloatArray
@@ -38,6 +39,7 @@ class Snapshot:
         energy: per model, the samples behind its mean.
         energy_joules: E_m, mean joules per model, shape (M,), > 0.
         counters: what the learner did so far.
+        model_ids: whom it is for, in the zoo's order.
 
     """
 
@@ -48,6 +50,7 @@ class Snapshot:
     energy: Sequence[ModelEnergy]
     energy_joules: FloatArray
     counters: Counters
+    model_ids: tuple[str, ...]
 
     def virtual_queue(self, sla_class: str) -> float:
         """Q of a class; 0 before its first label."""
@@ -77,31 +80,61 @@ def decode_snapshot(
     priors: Sequence[ModelPrior],
     feature_count: int,
     previous: Snapshot | None = None,
+    prior_observations: float = 10.0,
 ) -> Snapshot:
-    """A snapshot from the learner's parts.
+    """A snapshot from the learner's parts, for the models of `priors`.
+
+    Learner and routers change over to another list of models one after the other: what the learner learned
+    for another list is carried over, the joules of a new model being its prior's, worth
+    `prior_observations` measured ones.
 
     `heads` may be left out where `previous` is of the same revision (`learner_state.heads_revision` tells
     it from `control`): then only the small part travels.
 
     Raises:
-        InvalidSnapshotError: a part is missing, damaged, of another zoo, policy or revision, or holds
-            numbers that are not finite or out of range; the message says which.
+        InvalidSnapshotError: a part is missing, damaged, of another policy or revision, or holds numbers
+            that are not finite or out of range; the message says which.
 
     """
     if version < 1:
         raise InvalidSnapshotError(f"version is {version}, expected >= 1")
     if CONTROL not in parts:
         raise InvalidSnapshotError(f"part {CONTROL!r} is missing")
-    state = decode_control(policy, priors, parts[CONTROL])
+    state = decode_control(policy, parts[CONTROL])
+    change = change_to(state.model_ids, priors)
     # A version that runs backwards is a log begun anew: its revisions say nothing about the old ones.
     same_log = previous is not None and 0 < previous.version <= version
     if previous is not None and same_log and previous.heads_revision == state.heads_revision:
         state.policy_state = previous.policy_state
     elif HEADS in parts:
-        state.policy_state = decode_heads(policy, priors, feature_count, parts[HEADS], state.heads_revision)
+        heads = decode_heads(policy, priors, feature_count, parts[HEADS], state)
+        state.policy_state = policy.carried_over(heads, change, priors, feature_count) if change else heads
     else:
         raise InvalidSnapshotError(f"part {HEADS!r} is missing for revision {state.heads_revision}")
-    return _snapshot(version, state)
+    return _snapshot(version, with_statistics_of(change, state, priors, prior_observations))
+
+
+def carried_snapshot(
+    policy: Policy[Any],
+    snapshot: Snapshot,
+    priors: Sequence[ModelPrior],
+    feature_count: int,
+    prior_observations: float,
+) -> Snapshot:
+    """The snapshot for the models of `priors`: what is known until the learner's first one for them."""
+    change = change_to(snapshot.model_ids, priors)
+    if not change:
+        return snapshot
+    policy_state = policy.carried_over(snapshot.policy_state, change, priors, feature_count)
+    state = LearnerState(
+        snapshot.model_ids,
+        policy_state,
+        list(snapshot.energy),
+        heads_revision=snapshot.heads_revision,
+        classes=dict(snapshot.classes),
+        counters=snapshot.counters,
+    )
+    return _snapshot(snapshot.version, with_statistics_of(change, state, priors, prior_observations))
 
 
 def _snapshot(version: int, state: LearnerState) -> Snapshot:
@@ -119,4 +152,5 @@ def _snapshot(version: int, state: LearnerState) -> Snapshot:
         state.energy,
         means,
         state.counters,
+        state.model_ids,
     )

@@ -87,7 +87,10 @@ def edited(parts, change):
     [
         (lambda d: d.update(format=1), "format is 1"),
         (lambda d: d.update(policy="other"), "policy is 'other'"),
-        (lambda d: d.update(models=["small"]), "models is"),
+        (lambda d: d.update(models=["small"]), "3 energies of 1 models"),
+        (lambda d: d.update(models=["small", "small", "large"]), "models is"),
+        (lambda d: d.update(models=[]), "models is"),
+        (lambda d: d.pop("models"), "models is None"),
         (lambda d: d.update(position="late"), "control"),
         (lambda d: d.update(heads_revision=-1), "heads_revision is -1"),
         (lambda d: d.update(heads_revision=2), "revision 1 beside control of revision 2"),

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.core.events import FloatArray
+from services.core.model_change import ModelChange
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -184,6 +185,15 @@ class Policy(Protocol[StateT]):
         self, state: StateT, features: FloatArray, model_index: int, energy_joules: float
     ) -> None:
         """Learns from the joules, >= 0, of a generation, in place."""
+
+    def carried_over(
+        self, state: StateT, change: ModelChange, priors: Sequence[ModelPrior], feature_count: int
+    ) -> StateT:
+        """The state, whole or as decisions need it, for another list of models, that of `priors`.
+
+        What is believed of kept models does not change by a bit; new ones start from their priors. The old
+        state must not be used any more: both may share memory.
+        """
 
     def state_arrays(self, state: StateT) -> dict[str, FloatArray]:
         """The state as named arrays, complete: `state_from_arrays` gives an equal state back."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from services.core.errors import InvalidSnapshotError
 from services.core.events import FloatArray
+from services.core.model_change import ModelChange
 from services.core.policies.base import Action, BoolArray, Context, ModelPrior, RandomSource
 from services.core.policies.parameters import NAME, PolicyConfigError, WrongField
 from services.core.policies.selection import largest_eligible, prior_satisfactions
@@ -47,8 +48,7 @@ class _Fixed(WholeState):
 
     def initial_state(self, priors: Sequence[ModelPrior], feature_count: int) -> ModelMeans:
         """The priors; .5 stands in for a satisfaction that nobody stated."""
-        joules = [np.nan if prior.energy_joules is None else prior.energy_joules for prior in priors]
-        return ModelMeans(prior_satisfactions(priors), np.array(joules, dtype=np.float64))
+        return _means(priors)
 
     def learn_exploration(self, state: ModelMeans, features: FloatArray, satisfaction: FloatArray) -> None:
         """Nothing."""
@@ -83,7 +83,18 @@ class _Fixed(WholeState):
         """The priors again. Raises InvalidSnapshotError on arrays of another policy."""
         if arrays:
             raise InvalidSnapshotError(f"heads: arrays {sorted(arrays)}, expected none")
+        return _means(priors)
+
+    def carried_over(
+        self, state: ModelMeans, change: ModelChange, priors: Sequence[ModelPrior], feature_count: int
+    ) -> ModelMeans:
+        """The priors of the models that are there now."""
         return self.initial_state(priors, feature_count)
+
+
+def _means(priors: Sequence[ModelPrior]) -> ModelMeans:
+    joules = [np.nan if prior.energy_joules is None else prior.energy_joules for prior in priors]
+    return ModelMeans(prior_satisfactions(priors), np.array(joules, dtype=np.float64))
 
 
 class StaticMixture(_Fixed):

@@ -12,6 +12,7 @@ import numpy as np
 
 from services.core.events import FloatArray
 from services.core.joint_gaussian import JointGaussian, WeightPrior
+from services.core.model_change import ModelChange
 
 _START_VARIANCE = 0.5
 _START_WEIGHT = 10.0
@@ -107,6 +108,26 @@ class EnergyHead:
             (self.measured, measured),
         ):
             sums[model_index] = sums[model_index] * _SUMS_KEPT + value
+
+    def carried_over(self, prior: "EnergyHead", change: ModelChange) -> "EnergyHead":
+        """The head over another list of models, from the prior over that list.
+
+        Where no unit of energy was found yet and the prior states one, all is as the prior says; where the
+        unit was found by measuring and the prior states none, the prior is taken to that level first.
+        """
+        if prior.level_known and not self.level_known:
+            return prior
+        if self.level_known and not prior.level_known and len(change.kept):
+            known, guessed = self.belief.mean[change.kept_before, 0], prior.belief.mean[change.kept, 0]
+            prior.belief.mean[:, 0] += float((known - guessed).mean())
+        return EnergyHead(
+            self.belief.carried_over(prior.belief, change),
+            change.rows(self.residual_variance, prior.residual_variance),
+            change.rows(self.observations, prior.observations),
+            change.rows(self.predicted, prior.predicted),
+            change.rows(self.measured, prior.measured),
+            self.level_known,
+        )
 
     def arrays(self) -> dict[str, FloatArray]:
         """Everything, by name."""

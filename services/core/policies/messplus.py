@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from services.core.events import FloatArray
 from services.core.exploration import exploration_probability
+from services.core.model_change import ModelChange
 from services.core.policies.base import Action, Context, ModelPrior, RandomSource
 from services.core.policies.parameters import number
 from services.core.policies.selection import largest_eligible, smallest_score
@@ -170,6 +171,12 @@ class MessPlus2024(_MessPlus[LinearPredictor]):
         """Inverse of `state_arrays`. Raises InvalidSnapshotError."""
         return LinearPredictor.from_arrays(arrays, len(priors), feature_count, self._parameters.learning_rate)
 
+    def carried_over(
+        self, state: LinearPredictor, change: ModelChange, priors: Sequence[ModelPrior], feature_count: int
+    ) -> LinearPredictor:
+        """Each kept model keeps its linear model."""
+        return state.carried_over(self.initial_state(priors, feature_count), change)
+
 
 class MessPlus2025(_MessPlus[NetworkPredictor]):
     """MESS+ of 2025: exploration min(1, c / t^(1/4)), one small network for all models.
@@ -199,6 +206,12 @@ class MessPlus2025(_MessPlus[NetworkPredictor]):
         size = (parameter_count(len(priors), feature_count),)
         checked = checked_arrays(arrays, {"parameters": size, "momentum": size})
         return self._predictor(checked["parameters"], checked["momentum"], len(priors), feature_count)
+
+    def carried_over(
+        self, state: NetworkPredictor, change: ModelChange, priors: Sequence[ModelPrior], feature_count: int
+    ) -> NetworkPredictor:
+        """The hidden layer stays, and each kept model its row of the output layer."""
+        return state.carried_over(self.initial_state(priors, feature_count), change)
 
     def _predictor(
         self, parameters: FloatArray, momentum: FloatArray, model_count: int, feature_count: int

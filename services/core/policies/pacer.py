@@ -23,6 +23,7 @@ import numpy as np
 from services.core.events import FloatArray
 from services.core.exploration import normals
 from services.core.joint_gaussian import JointGaussian
+from services.core.model_change import ModelChange
 from services.core.policies.base import Action, ClassView, Context, ModelPrior, RandomSource
 from services.core.policies.energy_head import EnergyHead
 from services.core.policies.pacer_answering import Answering
@@ -208,6 +209,16 @@ class Pacer:
         if shift:
             for control in state.classes.values():
                 control.log_lambda += shift
+
+    def carried_over(
+        self,
+        state: PacerState | DecisionView,
+        change: ModelChange,
+        priors: Sequence[ModelPrior],
+        feature_count: int,
+    ) -> PacerState | DecisionView:
+        """What is believed of the kept models tells of the new ones what their prior correlation says."""
+        return state.carried_over(self.initial_state(priors, feature_count), change)
 
     def state_arrays(self, state: PacerState) -> dict[str, FloatArray]:
         """Both heads, packed, and every class's control."""

@@ -9,12 +9,13 @@ do they. Until the first audited label ln r stays 0, and only the slope of that 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from services.core.events import FloatArray
 from services.core.joint_gaussian import JointGaussian
+from services.core.model_change import ModelChange
 
 
 @dataclass(slots=True)
@@ -72,6 +73,10 @@ class Answering:
             residual -= curvature * slope * moved
         step = belief.learn(model_index, features, residual, curvature)
         self.sensitivity -= (curvature * slope) * step
+
+    def carried_over(self, prior: "Answering", change: ModelChange) -> "Answering":
+        """For another list of models: ln r stays, and of a new model no label was taken yet."""
+        return replace(self, sensitivity=change.rows(self.sensitivity, prior.sensitivity))
 
     def arrays(self) -> dict[str, FloatArray]:
         """Complete, by name."""

@@ -1,7 +1,7 @@
 """What `pacer` learns, what of it decisions need, and how both are stored."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from services.core.errors import InvalidSnapshotError
 from services.core.events import FloatArray
 from services.core.joint_gaussian import JointGaussian
+from services.core.model_change import ModelChange
 from services.core.policies.energy_head import EnergyHead
 from services.core.policies.pacer_answering import Answering
 from services.core.policies.pacer_control import ClassControl
@@ -56,6 +57,22 @@ class DecisionView:
             "mean_sds": _rows(self.mean_sds, len(self.weights)),
             "energy_sds": _rows(self.energy_sds, len(self.weights)),
         }
+
+    def carried_over(self, prior: "PacerState", change: ModelChange) -> "DecisionView":
+        """For another list of models; what is believed of a new one is its prior alone."""
+        initial = prior.view()
+        mean_sd, energy_sd = (
+            np.sqrt(belief.blocks[:, 0, 0]) for belief in (prior.satisfaction, prior.energy.belief)
+        )
+        return DecisionView(
+            change.rows(self.weights, initial.weights),
+            change.rows(self.blocks, initial.blocks),
+            change.rows(self.energy_weights, initial.energy_weights),
+            change.rows(self.energy_log_scale, initial.energy_log_scale),
+            self.log_lambdas,
+            {name: change.rows(sds, mean_sd) for name, sds in self.mean_sds.items()},
+            {name: change.rows(sds, energy_sd) for name, sds in self.energy_sds.items()},
+        )
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, model_count: int, feature_count: int) -> "DecisionView":
@@ -138,6 +155,15 @@ class PacerState:
             {name: control.log_lambda for name, control in self.classes.items()},
             {name: self.mean_sd(control) for name, control in self.classes.items()},
             {name: self.energy_sd(control) for name, control in self.classes.items()},
+        )
+
+    def carried_over(self, prior: "PacerState", change: ModelChange) -> "PacerState":
+        """For another list of models, from the prior over it: contexts, lambdas and surprise stay."""
+        return replace(
+            self,
+            satisfaction=self.satisfaction.carried_over(prior.satisfaction, change),
+            energy=self.energy.carried_over(prior.energy, change),
+            answering=self.answering.carried_over(prior.answering, change),
         )
 
     def mean_sd(self, control: ClassControl) -> FloatArray:
