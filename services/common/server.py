@@ -43,7 +43,7 @@ class ServiceServer:
         self.tolerant: Any = TolerantServer(self.server, MAX_MESSAGE_BYTES)
         self._health = health.aio.HealthServicer()
         self._names = (*service_names, "")
-        self._address, self._drain_seconds = address, drain_seconds
+        self._address, self._drain_seconds, self._zoo_name = address, drain_seconds, ""
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
         reflection.enable_server_reflection(
             [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.server
@@ -68,6 +68,13 @@ class ServiceServer:
         status = serving if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self._names:
             await self._health.set(name, status)
+
+    async def tell_zoo(self, name: str) -> None:
+        """Reports SERVING under this name as well, and no more under that of the zoo before."""
+        if self._zoo_name:
+            await self._health.set(self._zoo_name, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+        self._zoo_name = name
+        await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def drain(self) -> None:
         """Refuses new calls, waits for running ones up to the drain time, then cancels them."""

@@ -63,7 +63,7 @@ class EnergyLedger:
         """All that was read, open windows included."""
         self.closed_until_nanoseconds = 0
         """Everything before this is settled."""
-        self._idle_watts, self._final, self._max_open_windows = idle_watts, final, max_open_windows
+        self.idle_watts, self._final, self._max_open_windows = idle_watts, final, max_open_windows
         self._began_nanoseconds: int | None = None
         self._last_nanoseconds = 0
         self._last_microjoules: int | None = None
@@ -134,7 +134,7 @@ class EnergyLedger:
 
     def _close_window(self, window: Window) -> WindowAttribution:
         self._open.popleft()
-        attribution = attribute_window(window, self._steps, self._idle_watts)
+        attribution = attribute_window(window, self._steps, self.idle_watts)
         self._book(attribution)
         self.closed_until_nanoseconds = window.end_nanoseconds
         return attribution

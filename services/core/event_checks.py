@@ -1,6 +1,7 @@
 """Which decodable events make no sense: they go aside with a reason and never stop the fold."""
 
 import math
+
 import numpy as np
 
 from services.core.events import Decision, EnergyAttributed, Event, Label, Redecision

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from services.core.carry_over import carried_over
+from services.core.carry_over import carried_over, change_to
 from services.core.event_checks import problem_of
 from services.core.events import (
     AUDIT,
@@ -42,6 +42,7 @@ from services.core.learner_state import (
     encode_memory,
     initial_state,
 )
+from services.core.model_change import ModelChange
 from services.core.policies.base import ClassView, ModelPrior, Policy
 
 __all__ = ["DeadEvent", "Delta", "Fold", "FoldSettings", "JoinLimits"]
@@ -128,16 +129,18 @@ class Fold:
         """Requests that wait for events."""
         return len(self._joins)
 
-    def restore(self, parts: Mapping[str, bytes], joins: Mapping[str, bytes]) -> None:
+    def restore(self, parts: Mapping[str, bytes], joins: Mapping[str, bytes]) -> ModelChange:
         """Takes the state of a checkpoint; one of another list of models is carried over to this one.
 
-        Raises InvalidSnapshotError, and then changes nothing.
+        Returns how the models changed. Raises InvalidSnapshotError, and then changes nothing.
         """
         stored = decode_state(self._policy, self._priors, self._feature_count, parts)
         self._joins = JoinTable.restored(self._settings.joins, joins)
         self._heads_stored, self._dead = stored.heads_revision, []
         observations = self._settings.prior_energy_observations
+        change = change_to(stored.model_ids, self._priors)
         self.state = carried_over(self._policy, stored, self._priors, self._feature_count, observations)
+        return change
 
     def checkpoint_delta(self) -> Delta:
         """All that changed since the last call (or `restore`; at first, everything).

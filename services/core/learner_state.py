@@ -273,7 +273,7 @@ def decode_state(
 def decode_heads(
     policy: Policy[Any], priors: Sequence[ModelPrior], feature_count: int, heads: bytes, control: LearnerState
 ) -> Any:
-    """What decisions need, for the models of `control`, whose heads these are. Raises InvalidSnapshotError."""
+    """What decisions need, for the models of `control` and of its revision. Raises InvalidSnapshotError."""
     arrays = _decoded(HEADS, heads, control.heads_revision)
     return policy.decision_state_from_arrays(arrays, _priors_of(control.model_ids, priors), feature_count)
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.common.telemetry import span
 from services.core.attribution import Step, StepCoefficients
@@ -118,6 +118,13 @@ class EnergyAccounting:
         for worker_id in list(self._workers):
             self._drop(worker_id, "the service is stopping")
         self._settle(self._counters.values())
+
+    def change_models(self, coefficients: Mapping[str, StepCoefficients], counter_workers: int) -> None:
+        """Step costs from now on; those of models that are gone stay, for their workers end their answers."""
+        known = {**self._settings.coefficients, **coefficients}
+        self._settings = replace(self._settings, coefficients=known)
+        for counter in self._counters.values():
+            counter.ledger.idle_watts = self._settings.idle_watts_per_worker * counter_workers
 
     def of_request(self, request_id: str) -> list[EnergyAttributed]:
         """The final figures of a request's generations. Raises NotFoundError."""

@@ -3,16 +3,17 @@
 import asyncio
 import logging
 import time
+from functools import partial
 from pathlib import Path
 
 from messplus.energy.v1 import energy_service_pb2_grpc as pb_grpc
 
 from services.common.keys import Keys
+from services.common.live_zoo import LiveZoo, zoo_name
 from services.common.redis_client import connect
 from services.common.rpc import instrument
 from services.common.server import ServiceServer, cancel, forever, wait_for_stop_signal
 from services.common.zoo import Zoo
-from services.common.zoo_file import load_zoo
 from services.core.attribution import StepCoefficients
 from services.core.errors import StateUnavailableError
 from services.core.events import EnergyAttributed
@@ -73,6 +74,10 @@ class EnergyService:
         except (StateUnavailableError, TimeoutError):
             _log.error("%d energy events are lost: the log is away", len(self._outbox))
 
+    async def take_over(self, zoo: Zoo) -> None:
+        """Accounts for the workers of another zoo from now on."""
+        self.accounting.change_models(_coefficients(zoo), len(zoo.workers))
+
     def _publish(self, figure: EnergyAttributed) -> None:
         self._metrics.record(figure)
         self._outbox.put(figure)
@@ -89,13 +94,16 @@ class EnergyService:
 
 async def serve(settings: EnergyServiceSettings) -> None:
     """Runs the service until SIGTERM or SIGINT. Raises ConfigError."""
-    zoo = load_zoo(settings.zoo_file)
+    live = LiveZoo(settings.zoo_file)
     client = connect(settings.redis_url)
-    service = EnergyService(settings, zoo, RedisEnergyLog(client, Keys(zoo.name)))
+    service = EnergyService(settings, live.zoo, RedisEnergyLog(client, Keys(live.zoo.name)))
+    following = forever("zoo file", partial(live.follow, service.take_over, service.server))
     try:
         await service.start()
+        await service.server.tell_zoo(zoo_name(live.zoo))
         await wait_for_stop_signal()
     finally:
+        await cancel([following])
         await service.stop()
         await client.aclose()
 
@@ -104,10 +112,14 @@ def _accounting_settings(settings: EnergyServiceSettings, zoo: Zoo) -> Accountin
     return AccountingSettings(
         watts_per_core=zoo.energy.watts_per_core,
         idle_watts_per_worker=zoo.energy.metered_idle_watts_per_worker,
-        coefficients={m.id: StepCoefficients(**m.step_energy.model_dump()) for m in zoo.models},
+        coefficients=_coefficients(zoo),
         boot_id=_boot_id(),
         worker_timeout_seconds=settings.energy_worker_timeout_seconds,
     )
+
+
+def _coefficients(zoo: Zoo) -> dict[str, StepCoefficients]:
+    return {m.id: StepCoefficients(**m.step_energy.model_dump()) for m in zoo.models}
 
 
 def _counters(zoo: Zoo) -> list[Meter]:

@@ -18,12 +18,12 @@ def empty_fold(zoo: Zoo) -> Fold:
 
 
 def fingerprint(zoo: Zoo) -> bytes:
-    """Everything that learned state depends on: models in order, policy, features.
+    """What learned state depends on and cannot be carried over from: policy and features.
 
-    Priors and limits are left out: to change them forgets nothing, it only matters for what comes.
+    Models are left out: their state is carried over by id. So are priors and limits: to change them forgets
+    nothing, it only matters for what comes.
     """
     document = {
-        "models": zoo.model_ids,
         "policy": zoo.policy.name,
         "parameters": zoo.policy.parameters,
         "features": zoo.features,

@@ -41,7 +41,15 @@ class Learner:
         self._store, self._make_fold, self._settings = store, make_fold, settings
         self._label, self._instruments = label, instruments
         self._terms = itertools.count(1)
+        self._over, self._idle = asyncio.Event(), asyncio.Event()
+        self._idle.set()
         self.is_leader = False
+
+    async def renew(self, make_fold: Callable[[], Fold], settings: LearnerSettings) -> None:
+        """Learns for another zoo from now on: a running term ends, and returns once it has."""
+        self._make_fold, self._settings = make_fold, settings
+        self._over.set()
+        await self._idle.wait()
 
     async def run(self) -> None:
         """One try: waits a little while another learner is in office, else serves a whole term.
@@ -65,10 +73,13 @@ class Learner:
         term = LearnerTerm(self._store, self._make_fold, fence, settings, self._instruments)
         labeling = forever("labeler", self._label)
         self.is_leader = True
+        self._over.clear()
+        self._idle.clear()
         try:
-            await term.run()
+            await term.run(self._over)
         finally:
             self.is_leader = False
+            self._idle.set()
             await cancel([labeling])
             with suppress(StateUnavailableError):
                 # Without it the lease just runs out.

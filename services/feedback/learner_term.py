@@ -4,10 +4,11 @@ A term starts from the checkpoint, and any failure ends it: the next one loads a
 not written survives. State and position are written in one step under the term's fence, so a term that
 lost its lease without noticing writes nothing.
 
-Where the checkpoint was learned for other models, policy or features, or is damaged, the state is built
-anew: from the priors, over all of the log that is still there (events that do not fit the new zoo go to the
-dead ones). Until that has caught up with where the log stood, the old checkpoint stays. The version then
-starts from 1 again, which tells routers to keep nothing of what they had.
+Where the checkpoint was learned for other models, what it says of the kept ones is carried over, and written
+at once: routers learn of the new ones from it. Where it was learned for another policy or features, or is
+damaged, the state is built anew: from the priors, over all of the log that is still there (events that do
+not fit go to the dead ones). Until that has caught up with where the log stood, the old checkpoint stays.
+The version then starts from 1 again, which tells routers to keep nothing of what they had.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from services.common.telemetry import parse_traceparent, span
 from services.core.errors import FencedOutError, InvalidSnapshotError
 from services.core.events import START, Entry, Position
 from services.core.fold import Fold
+from services.core.model_change import ModelChange
 from services.feedback.instruments import ENTRIES, Instruments
 from services.feedback.ports import Checkpoint, DeadRecord, LearnerStore, RawEntry, StoredState
 
@@ -77,8 +79,8 @@ class LearnerTerm:
         self._dead: deque[DeadRecord] = deque(maxlen=MAX_DEAD_RECORDS)
         self._renew_at = self._clean_up_at = 0.0
 
-    async def run(self) -> None:
-        """Learns until something ends the term.
+    async def run(self, over: asyncio.Event) -> None:
+        """Learns until the term is declared over, or something else ends it.
 
         Raises:
             FencedOutError: another learner took over.
@@ -87,7 +89,7 @@ class LearnerTerm:
         """
         self._renew_at = self._now() + self._settings.lease_seconds / 3
         await self._load()
-        while True:
+        while not over.is_set():
             started = self._now()
             if await self._step() < MAX_BATCH_ENTRIES:
                 # Few events at a time would otherwise each cost a checkpoint.
@@ -124,20 +126,26 @@ class LearnerTerm:
         if stored is None:
             _log.info("no checkpoint yet: learning starts from the priors")
         elif stored.configuration != self._settings.configuration:
-            self._build_anew(stored, extent.newest, "the zoo's models, policy or features changed")
+            self._build_anew(stored, extent.newest, "the zoo's policy or features changed")
         else:
             try:
-                self._resume(stored)
+                change = self._resume(stored)
             except InvalidSnapshotError as error:
                 self._build_anew(stored, extent.newest, f"the checkpoint is damaged ({error})")
+                return
+            if change:
+                _log.warning("the zoo's models changed, what was learned is carried over; %s", change)
+                await self._checkpoint()
 
-    def _resume(self, stored: StoredState) -> None:
-        self._fold.restore(stored.parts, stored.joins)
+    def _resume(self, stored: StoredState) -> ModelChange:
+        """Takes the checkpoint; returns how the models changed since."""
+        change = self._fold.restore(stored.parts, stored.joins)
         self._position = self._checked = stored.position
         self._version, self._entries = stored.version, stored.entries
         self._dead_events = stored.dead_events
         self._labels_learned = self._fold.state.counters.labels_learned
         _log.info("learning goes on at %s, version %d", stored.position, stored.version)
+        return change
 
     def _build_anew(self, stored: StoredState, newest: Position, why: str) -> None:
         self._stale_joins, self._catch_up_to = set(stored.joins), newest

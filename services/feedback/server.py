@@ -8,11 +8,11 @@ import redis.asyncio as aioredis
 from messplus.feedback.v1 import feedback_service_pb2, feedback_service_pb2_grpc
 
 from services.common.keys import Keys
+from services.common.live_zoo import LiveZoo, zoo_name
 from services.common.redis_client import connect, or_unavailable
 from services.common.rpc import instrument
 from services.common.server import ServiceServer, cancel, forever, wait_for_stop_signal
 from services.common.zoo import JudgeSettings, Zoo
-from services.common.zoo_file import load_zoo
 from services.core.errors import StateUnavailableError
 from services.feedback.adapters.openai_judge import OpenAiJudge
 from services.feedback.adapters.redis_decision_check import RedisDecisionCheck
@@ -40,8 +40,8 @@ _HEALTH_SECONDS = 1.0
 
 async def serve(settings: FeedbackSettings) -> None:
     """Serves until told to stop. Raises ConfigError for a wrong zoo file or a taken address."""
-    zoo = load_zoo(settings.zoo_file)
-    empty_fold(zoo)
+    live = LiveZoo(settings.zoo_file)
+    zoo = live.zoo
     client = connect(settings.redis_url)
     judge = _judge(zoo.judge, settings)
     server = ServiceServer(settings.address or zoo.feedback_address, [SERVICE], settings.drain_seconds)
@@ -50,7 +50,12 @@ async def serve(settings: FeedbackSettings) -> None:
         instrument(servicer, SERVICE)
         feedback_service_pb2_grpc.add_FeedbackServiceServicer_to_server(servicer, server.tolerant)
         await server.start()
-        tasks = [forever("learner", learner.run), forever("health", partial(_report_health, server, client))]
+        await server.tell_zoo(zoo_name(zoo))
+        tasks = [
+            forever("learner", learner.run),
+            forever("health", partial(_report_health, server, client)),
+            forever("zoo file", partial(live.follow, partial(change_zoo, learner, settings), server)),
+        ]
         await wait_for_stop_signal()
         await server.drain()
         await cancel(tasks)
@@ -69,10 +74,9 @@ def compose(
     labeling = Labeling(
         RedisLog(client, keys), RedisLabelerProgress(client, keys), texts, labelers, log, instruments
     )
-    learner_settings = LearnerSettings(
-        settings.learner_id, settings.lease_seconds, zoo.learning.retention_entries, fingerprint(zoo)
+    learner = Learner(
+        store, partial(empty_fold, zoo), _learner_settings(zoo, settings), labeling.follow, instruments
     )
-    learner = Learner(store, partial(empty_fold, zoo), learner_settings, labeling.follow, instruments)
     submit = SubmitFeedback(
         RedisDecisionCheck(client, keys),
         log,
@@ -83,6 +87,17 @@ def compose(
     )
     batch = SubmitFeedbackBatch(submit, log, instruments)
     return FeedbackServicer(submit, batch, store, learner), learner
+
+
+async def change_zoo(learner: Learner, settings: FeedbackSettings, zoo: Zoo) -> None:
+    """Of a changed zoo, only the learner needs to know."""
+    await learner.renew(partial(empty_fold, zoo), _learner_settings(zoo, settings))
+
+
+def _learner_settings(zoo: Zoo, settings: FeedbackSettings) -> LearnerSettings:
+    return LearnerSettings(
+        settings.learner_id, settings.lease_seconds, zoo.learning.retention_entries, fingerprint(zoo)
+    )
 
 
 async def _report_health(server: ServiceServer, client: aioredis.Redis) -> None:

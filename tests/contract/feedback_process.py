@@ -27,7 +27,7 @@ from services.common.server import cancel, forever
 from services.common.zoo_file import parse_zoo
 from services.core.events import Decision, EnergyAttributed, Event, Label, ModelGeneration, Outcome, Role
 from services.feedback.labelers import Labelers
-from services.feedback.server import compose
+from services.feedback.server import change_zoo, compose
 from services.feedback.settings import FeedbackSettings
 
 MODELS = ("small", "medium", "large")
@@ -200,6 +200,9 @@ async def learning(redis_url: str, zoo: dict) -> AsyncIterator[Callable[[], Awai
         servicer, learner = compose(parse_zoo(zoo, "test"), connection, Labelers(executor, None), settings)
         task = forever("learner", learner.run)
 
+        async def learn_for(other: dict) -> None:
+            await change_zoo(learner, settings, parse_zoo(other, "test"))
+
         async def caught_up() -> pb.GetLearnerStatusResponse:
             async with asyncio.timeout(20):
                 while True:
@@ -208,6 +211,7 @@ async def learning(redis_url: str, zoo: dict) -> AsyncIterator[Callable[[], Awai
                         return status
                     await asyncio.sleep(0.01)
 
+        caught_up.learn_for = learn_for
         try:
             yield caught_up
         finally:
