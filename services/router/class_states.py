@@ -16,10 +16,15 @@ class _Belief:
 
 
 class ClassStates:
-    """Step and decision debt per SLA class, for the classes named at the start."""
+    """Step and decision debt per SLA class, for the classes named so far."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._beliefs = {name: _Belief() for name in names}
+
+    def add(self, names: tuple[str, ...]) -> None:
+        """Knows these classes as well. None is forgotten: its last requests may still be on their way."""
+        for name in names:
+            self._beliefs.setdefault(name, _Belief())
 
     def state(self, sla_class: str) -> ClassState:
         """Decisions so far and their debt, the unconfirmed ones included."""

@@ -22,12 +22,12 @@ _FIRST_TOKEN_MEMORY_SECONDS = 30.0
 _FIRST_TOKEN_WEIGHT = 0.2
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class WorkerState:
-    """One worker.
+    """One worker. It outlives the fleets of which it is part: the zoo may change around it.
 
     Attributes:
-        model_index: of the model that it serves, in the zoo's order.
+        model_id: the model that it serves.
         address: where it is.
         worker: the way to it.
         status: what it said last.
@@ -36,7 +36,7 @@ class WorkerState:
 
     """
 
-    model_index: int
+    model_id: str
     address: str
     worker: Worker
     status: WorkerStatus = field(default_factory=lambda: WorkerStatus(False, "not reached yet"))
@@ -55,24 +55,21 @@ class Fleet:
 
     Args:
         zoo: models and their limits.
-        workers: parallel to the zoo's workers.
+        workers: parallel to the zoo's own.
         clock: monotonic seconds.
 
     """
 
     def __init__(
-        self, zoo: Zoo, workers: Sequence[Worker], clock: Callable[[], float] = time.monotonic
+        self, zoo: Zoo, workers: Sequence[WorkerState], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        index = {model_id: i for i, model_id in enumerate(zoo.model_ids)}
-        self._models, self._clock = zoo.models, clock
-        self.workers = [
-            WorkerState(index[settings.model], settings.address, worker)
-            for settings, worker in zip(zoo.workers, workers, strict=True)
-        ]
+        self._index = {model_id: i for i, model_id in enumerate(zoo.model_ids)}
+        self._models, self._clock, self.workers = zoo.models, clock, list(workers)
         self._first_tokens = [_FirstToken() for _ in zoo.models]
         self._windows = [model.context_window_tokens for model in zoo.models]
         self._ready: BoolArray = np.zeros(len(zoo.models), dtype=bool)
         self._smallest_window = 0
+        self._refresh()
 
     def update(self, state: WorkerState, status: WorkerStatus) -> None:
         """A worker said how it is."""
@@ -87,8 +84,9 @@ class Fleet:
         ready = np.zeros(len(self._models), dtype=bool)
         for state in self.workers:
             if state.status.ready:
-                ready[state.model_index] = True
-                self._windows[state.model_index] = state.status.context_window_tokens
+                index = self._index[state.model_id]
+                ready[index] = True
+                self._windows[index] = state.status.context_window_tokens
         self._ready = ready
         self._smallest_window = min((w for w, r in zip(self._windows, ready, strict=True) if r), default=0)
 
@@ -121,7 +119,7 @@ class Fleet:
 
     def detail(self, index: int) -> str:
         """Why no worker serves this model."""
-        details = [s.status.detail for s in self.workers if s.model_index == index and not s.status.ready]
+        details = [s.status.detail for s in self._of(index) if not s.status.ready]
         return "; ".join(details) if details else "the zoo has no worker for it"
 
     def window_tokens(self, index: int) -> int:
@@ -130,19 +128,21 @@ class Fleet:
 
     def load(self, index: int) -> WorkerLoad:
         """Running and waiting requests of a model's workers."""
-        loads = [s.load for s in self.workers if s.model_index == index]
+        loads = [s.load for s in self._of(index)]
         return WorkerLoad(sum(load.running for load in loads), sum(load.waiting for load in loads))
 
     def pick(self, index: int, tried: Collection[str] = ()) -> WorkerState | None:
         """The least loaded ready worker of a model that was not tried yet."""
-        candidates = [
-            s for s in self.workers if s.model_index == index and s.status.ready and s.address not in tried
-        ]
+        candidates = [s for s in self._of(index) if s.status.ready and s.address not in tried]
         return min(candidates, key=_busyness, default=None)
 
-    def saw_first_token(self, index: int, seconds: float) -> None:
+    def _of(self, index: int) -> list[WorkerState]:
+        model_id = self._models[index].id
+        return [state for state in self.workers if state.model_id == model_id]
+
+    def saw_first_token(self, model_id: str, seconds: float) -> None:
         """A generation of this model had its first token after this time."""
-        known, now = self._first_tokens[index], self._clock()
+        known, now = self._first_tokens[self._index[model_id]], self._clock()
         fresh = now - known.seen_at < _FIRST_TOKEN_MEMORY_SECONDS
         known.seconds = known.seconds + _FIRST_TOKEN_WEIGHT * (seconds - known.seconds) if fresh else seconds
         known.seen_at = now
@@ -163,14 +163,14 @@ def _busyness(state: WorkerState) -> tuple[float, int]:
     return (max(state.in_flight, state.load.running + state.load.waiting) / slots, state.in_flight)
 
 
-async def watch_worker(fleet: Fleet, state: WorkerState) -> None:
-    """Follows one worker until its connection breaks, then says that it is away."""
+async def watch_worker(fleet: Callable[[], Fleet], state: WorkerState) -> None:
+    """Follows one worker until its connection breaks, then says that it is away, to the fleet in use."""
     try:
         async for status in state.worker.statuses():
-            fleet.update(state, status)
+            fleet().update(state, status)
     finally:
         if state.status.ready:
-            fleet.update(state, WorkerStatus(False, f"no connection to {state.address}"))
+            fleet().update(state, WorkerStatus(False, f"no connection to {state.address}"))
 
 
 async def poll_loads(fleet: Fleet, loads: Loads, interval_seconds: float) -> None:

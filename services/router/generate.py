@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from services.core.errors import OverloadedError, StateUnavailableError, WorkerFailedError
 from services.router.claiming import Claiming
@@ -15,6 +15,20 @@ _RETRY_SECONDS = 1.0
 _CUT_OFF = Failure("", 0, "the first request of this id was cancelled")
 
 
+@dataclass(slots=True)
+class InFlight:
+    """Requests that one router serves now, whatever zoo they began with.
+
+    Attributes:
+        limit: requests and explorations at once; one more request is refused.
+        requests: requests now.
+
+    """
+
+    limit: int
+    requests: int = 0
+
+
 class Generate:
     """Routes and answers.
 
@@ -22,15 +36,15 @@ class Generate:
         serving: routes and runs one request.
         claiming: client-supplied request ids.
         explorations: generations in the background, which take room as well.
-        max_in_flight: requests and explorations at once; one more request is refused.
+        in_flight: how many requests there are and may be.
 
     """
 
     def __init__(
-        self, serving: Serving, claiming: Claiming, explorations: Explorations, max_in_flight: int
+        self, serving: Serving, claiming: Claiming, explorations: Explorations, in_flight: InFlight
     ) -> None:
         self._serving, self._claiming, self._explorations = serving, claiming, explorations
-        self._max_in_flight, self._in_flight = max_in_flight, 0
+        self._in_flight = in_flight
 
     async def generate(
         self, request: RouteRequest, work: Generation, timeout_seconds: float | None
@@ -40,16 +54,16 @@ class Generate:
         A repeated request id gets what its first call got, and generates nothing. Raises
         NoEligibleModelError, OverloadedError, WorkerFailedError, StateUnavailableError.
         """
-        if self._in_flight + len(self._explorations) >= self._max_in_flight:
+        if self._in_flight.requests + len(self._explorations) >= self._in_flight.limit:
             raise OverloadedError("the router", _RETRY_SECONDS)
-        self._in_flight += 1
+        self._in_flight.requests += 1
         serve = self._serve_once if request.supplied else self._serving.serve
         try:
             async with aclosing(serve(request, work, timeout_seconds)) as pieces:
                 async for piece in pieces:
                     yield piece
         finally:
-            self._in_flight -= 1
+            self._in_flight.requests -= 1
 
     async def _serve_once(
         self, request: RouteRequest, work: Generation, timeout_seconds: float | None

@@ -138,6 +138,9 @@ class Worker(Protocol):
     def statuses(self) -> AsyncIterator[WorkerStatus]:
         """Its status whenever it changes; ends when the connection does."""
 
+    async def close(self) -> None:
+        """Ends the connection."""
+
 
 class WorkerLoad(NamedTuple):
     """Requests that a worker runs and has waiting."""

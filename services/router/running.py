@@ -85,9 +85,7 @@ class Running:
                 text, tokens = piece
                 if progress.first_token_at is None:
                     progress.first_token_at = self.clock()
-                    self._fleet.saw_first_token(
-                        state.model_index, progress.first_token_at - progress.began_at
-                    )
+                    self._fleet.saw_first_token(state.model_id, progress.first_token_at - progress.began_at)
                 progress.tokens += tokens
                 if work.labeling is not None:
                     progress.answer.append(text)
@@ -99,21 +97,25 @@ class Running:
 class Explorations:
     """Runs the models that are only learned from, in the background, each with a deadline."""
 
-    def __init__(self, running: Running) -> None:
-        self._running = running
+    def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def start(
-        self, state: WorkerState | None, progress: Progress, work: Generation, generations: int
+        self,
+        running: Running,
+        state: WorkerState | None,
+        progress: Progress,
+        work: Generation,
+        generations: int,
     ) -> None:
         """Runs one generation to its end; without a worker it has failed already."""
         if state is None:
-            self._running.failed(progress, work, generations)
+            running.failed(progress, work, generations)
             return
-        task = asyncio.get_running_loop().create_task(self._run(state, progress, work, generations))
+        task = asyncio.get_running_loop().create_task(_explore(running, state, progress, work, generations))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -128,14 +130,15 @@ class Explorations:
             task.cancel()
         await self.drain()
 
-    async def _run(self, state: WorkerState, progress: Progress, work: Generation, generations: int) -> None:
-        stream = self._running.stream(
-            state, progress, work, Role.EXPLORED, generations, self._running.timeout_seconds
-        )
-        async with aclosing(stream) as texts:
-            try:
-                async for _ in texts:
-                    pass
-            except WorkerRefusal:
-                # Recorded as a failed generation; an exploration concerns no client.
-                return
+
+async def _explore(
+    running: Running, state: WorkerState, progress: Progress, work: Generation, generations: int
+) -> None:
+    stream = running.stream(state, progress, work, Role.EXPLORED, generations, running.timeout_seconds)
+    async with aclosing(stream) as texts:
+        try:
+            async for _ in texts:
+                pass
+        except WorkerRefusal:
+            # Recorded as a failed generation; an exploration concerns no client.
+            return

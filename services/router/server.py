@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import secrets
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,17 +12,11 @@ from messplus.router.v1 import router_service_pb2_grpc
 
 from services.common.decision_token import DecisionTokens
 from services.common.keys import Keys
-from services.common.learning import feature_count_of, policy_of, priors_of
+from services.common.live_zoo import LiveZoo, zoo_name
 from services.common.redis_client import connect, or_unavailable
 from services.common.rpc import instrument
-from services.common.server import (
-    ServiceServer,
-    cancel,
-    forever,
-    wait_for_stop_signal,
-)
+from services.common.server import ServiceServer, cancel, forever, wait_for_stop_signal
 from services.common.zoo import Zoo
-from services.common.zoo_file import load_zoo
 from services.core.errors import StateUnavailableError
 from services.router.adapters.grpc_energy import GrpcEnergyFigures
 from services.router.adapters.grpc_worker import GrpcWorker
@@ -31,25 +24,21 @@ from services.router.adapters.redis_claims import RedisClaims
 from services.router.adapters.redis_event_log import RedisEventLog
 from services.router.adapters.redis_state import RedisConversations, RedisLoads, RedisSnapshots, RedisTexts
 from services.router.adapters.static_embedding import CompactFeatures, EmbeddingFeatures, StaticEmbedding
-from services.router.choosing import Chooser
 from services.router.claiming import Claiming
 from services.router.class_states import ClassStates
 from services.router.commits import Commits
-from services.router.decide import Decide
-from services.router.deciding import Deciding, StrictDeciding
-from services.router.fleet import Fleet, poll_loads, watch_worker
-from services.router.generate import Generate
+from services.router.fleet import poll_loads
+from services.router.generate import InFlight
 from services.router.instruments import Instruments
 from services.router.outcomes import Outcomes
 from services.router.ports import FeatureSource
 from services.router.report import ReportOutcome
-from services.router.running import Explorations, Running
+from services.router.routes import Shared
+from services.router.running import Explorations
 from services.router.servicer import SERVICE, RouterServicer
-from services.router.serving import Serving
 from services.router.settings import RouterSettings
-from services.router.snapshots import Snapshots, follow_snapshots
-from services.router.validation import Validation
-from services.router.views import Views
+from services.router.snapshots import follow_snapshots
+from services.router.workers import Workers
 
 _log = logging.getLogger(__name__)
 _SNAPSHOT_INTERVAL_SECONDS = 1.0
@@ -59,14 +48,16 @@ _SECRET_RETRY_SECONDS = 0.2
 
 async def serve(settings: RouterSettings) -> None:
     """Runs the router until a stop signal, then drains it."""
-    router = await Router.composed(settings)
+    live = LiveZoo(settings.zoo_file)
+    router = Router(settings, live.zoo)
     server = ServiceServer(
-        settings.address or router.zoo.router_addresses[0], [SERVICE], settings.drain_seconds
+        settings.address or live.zoo.router_addresses[0], [SERVICE], settings.drain_seconds
     )
     router_service_pb2_grpc.add_RouterServiceServicer_to_server(await router.servicer(), server.tolerant)
     await server.start()
-    tasks = router.background()
+    tasks = [*router.background(), forever("zoo file", partial(live.follow, router.change_zoo, server))]
     _spare_the_collector()
+    await server.tell_zoo(zoo_name(live.zoo))
     await server.set_ready(True)
     _log.info("serving on port %d", server.port)
     await wait_for_stop_signal()
@@ -76,143 +67,102 @@ async def serve(settings: RouterSettings) -> None:
     await router.close()
 
 
-@dataclass(slots=True)
 class Router:
-    """A composed router: what the RPCs use, and what runs beside them."""
+    """A composed router: what stays as long as the process, and the routes of today's zoo.
 
-    zoo: Zoo
-    keys: Keys
-    instance_id: str
-    instruments: Instruments
-    fleet: Fleet
-    snapshots: Snapshots
-    classes: ClassStates
-    commits: Commits
-    running: Running
-    outcomes: Outcomes
-    log: RedisEventLog
-    source: RedisSnapshots
-    workers: list[GrpcWorker]
-    energy: GrpcEnergyFigures
-    client: aioredis.Redis
-    explorations: Explorations = field(init=False)
+    Make it in the running event loop.
+    """
 
-    def __post_init__(self) -> None:
-        self.explorations = Explorations(self.running)
-
-    @classmethod
-    async def composed(cls, settings: RouterSettings) -> "Router":
-        """Makes the parts for a zoo. Raises ConfigError."""
-        zoo = load_zoo(settings.zoo_file)
-        client, keys, instruments = connect(settings.redis_url), Keys(zoo.name), Instruments()
-        # A restarted process may have the same instance id, but its batches are numbered anew.
-        writer_id = f"{settings.instance_id}-{secrets.token_hex(4)}"
-        log = RedisEventLog(client, keys, writer_id, zoo.routing.decided_ttl_seconds)
-        workers = [GrpcWorker(worker.address, worker.model) for worker in zoo.workers]
-        fleet, classes = Fleet(zoo, workers), ClassStates(tuple(c.name for c in zoo.sla_classes))
-        snapshots = Snapshots(
-            policy_of(zoo),
-            priors_of(zoo),
-            feature_count_of(zoo),
-            zoo.learning.energy_prior_requests,
-            instruments,
-        )
-        commits = Commits(log, classes, instruments, zoo.routing.degraded_buffer_decisions)
-        outcomes = Outcomes(commits, RedisTexts(client, keys, zoo.routing.text_ttl_seconds), instruments)
-        return cls(
-            zoo,
-            keys,
-            settings.instance_id,
-            instruments,
-            fleet,
-            snapshots,
-            classes,
-            commits,
-            Running(fleet, outcomes, zoo.routing.request_timeout_seconds),
-            outcomes,
-            log,
-            RedisSnapshots(client, keys),
-            workers,
-            GrpcEnergyFigures(zoo.energy.address),
-            client,
-        )
+    def __init__(self, settings: RouterSettings, zoo: Zoo) -> None:
+        self._client, self._keys = connect(settings.redis_url), Keys(zoo.name)
+        self._energy = GrpcEnergyFigures(zoo.energy.address)
+        self.shared = _shared(settings, zoo, self._client, self._keys, self._energy)
+        self.workers = Workers(GrpcWorker, lambda: self.routes.fleet, zoo.routing.request_timeout_seconds)
+        self.routes = self.shared.routes(zoo, self.workers.of(zoo))
 
     async def servicer(self) -> RouterServicer:
-        """The RPCs over these parts. Waits for Redis; raises ConfigError."""
-        zoo, tokens = self.zoo, await _tokens(self.client, self.keys)
-        claims = RedisClaims(self.client, self.keys, zoo.routing.claim_ttl_seconds)
-        claiming = Claiming(claims, zoo.routing.request_timeout_seconds)
-        deciding = self._deciding()
-        serving = Serving(deciding, self.fleet, self.running, self.explorations, self.commits, self.energy)
-        servicer = RouterServicer(
-            Validation(zoo),
-            Decide(deciding, claiming),
-            Generate(serving, claiming, self.explorations, zoo.routing.max_in_flight),
-            ReportOutcome(self.log, tokens),
-            Views(zoo, policy_of(zoo), self.fleet, self.snapshots, self.classes, self.commits, self.log),
-            tokens,
-            zoo.model_ids,
-        )
+        """The RPCs over these parts. Waits for Redis."""
+        tokens = await _tokens(self._client, self._keys)
+        servicer = RouterServicer(lambda: self.routes, ReportOutcome(self.shared.log, tokens), tokens)
         instrument(servicer, SERVICE)
         return servicer
 
-    def _deciding(self) -> Deciding:
-        zoo, conversations = self.zoo, RedisConversations(self.client, self.keys)
-        chooser = Chooser(
-            zoo,
-            policy_of(zoo),
-            priors_of(zoo),
-            _feature_source(zoo),
-            self.fleet,
-            self.snapshots,
-            self.classes,
-            self.instance_id,
-        )
-        if zoo.routing.consistency != "strict":
-            return Deciding(chooser, self.commits, conversations)
-        return StrictDeciding(
-            chooser, self.commits, conversations, self.log, self.classes, self.snapshots, self.source
-        )
-
     def background(self) -> list["asyncio.Task[Any]"]:
         """Starts what runs beside the RPCs: workers' health and load, snapshots."""
-        names = tuple(sla_class.name for sla_class in self.zoo.sla_classes)
-        loads = RedisLoads(self.client, self.keys)
+        self.workers.watch()
         return [
-            *(
-                forever(f"worker {state.address}", partial(watch_worker, self.fleet, state), 0.2)
-                for state in self.fleet.workers
-            ),
-            forever("load of workers", partial(poll_loads, self.fleet, loads, _LOAD_INTERVAL_SECONDS)),
-            forever(
-                "snapshots",
-                partial(
-                    follow_snapshots,
-                    self.snapshots,
-                    self.source,
-                    self.log,
-                    self.classes,
-                    names,
-                    _SNAPSHOT_INTERVAL_SECONDS,
-                ),
-            ),
+            forever("load of workers", partial(self._poll_loads, RedisLoads(self._client, self._keys))),
+            forever("snapshots", self._follow_snapshots),
         ]
+
+    async def _poll_loads(self, loads: RedisLoads) -> None:
+        await poll_loads(self.routes.fleet, loads, _LOAD_INTERVAL_SECONDS)
+
+    async def _follow_snapshots(self) -> None:
+        routes, shared = self.routes, self.shared
+        await follow_snapshots(
+            routes.snapshots,
+            shared.source,
+            shared.log,
+            shared.classes,
+            routes.class_names,
+            _SNAPSHOT_INTERVAL_SECONDS,
+        )
+
+    async def change_zoo(self, zoo: Zoo) -> None:
+        """Makes routes over another zoo and serves new requests on them; the others end where they began.
+
+        New workers are waited for a little first, so that nobody finds a model that cannot answer yet.
+        """
+        workers = self.workers.of(zoo)
+        self.workers.watch()
+        await self.workers.reached([state for state in workers if state not in self.routes.fleet.workers])
+        self.shared.classes.add(tuple(sla_class.name for sla_class in zoo.sla_classes))
+        self.routes = self.shared.routes(zoo, workers, self.routes)
+        self.workers.keep_only(workers)
 
     async def drain(self, seconds: float) -> None:
         """Lets explorations end and brings every event into the log, each for at most this time."""
+        explorations = self.shared.explorations
         try:
-            await asyncio.wait_for(self.explorations.drain(), seconds)
+            await asyncio.wait_for(explorations.drain(), seconds)
         except TimeoutError:
-            await self.explorations.stop()
-        await self.outcomes.drain()
-        await self.commits.close(seconds)
+            await explorations.stop()
+        await self.shared.outcomes.drain()
+        await self.shared.commits.close(seconds)
 
     async def close(self) -> None:
         """Ends all connections."""
-        for worker in self.workers:
-            await worker.close()
-        await self.energy.close()
-        await self.client.aclose()
+        await self.workers.close()
+        await self._energy.close()
+        await self._client.aclose()
+
+
+def _shared(
+    settings: RouterSettings, zoo: Zoo, client: aioredis.Redis, keys: Keys, energy: GrpcEnergyFigures
+) -> Shared:
+    instruments, routing = Instruments(), zoo.routing
+    # A restarted process may have the same instance id, but its batches are numbered anew.
+    writer_id = f"{settings.instance_id}-{secrets.token_hex(4)}"
+    log = RedisEventLog(client, keys, writer_id, routing.decided_ttl_seconds)
+    classes = ClassStates(tuple(sla_class.name for sla_class in zoo.sla_classes))
+    commits = Commits(log, classes, instruments, routing.degraded_buffer_decisions)
+    claims = RedisClaims(client, keys, routing.claim_ttl_seconds)
+    return Shared(
+        settings.instance_id,
+        instruments,
+        classes,
+        commits,
+        Outcomes(commits, RedisTexts(client, keys, routing.text_ttl_seconds), instruments),
+        log,
+        RedisSnapshots(client, keys),
+        RedisConversations(client, keys),
+        Claiming(claims, routing.request_timeout_seconds),
+        Explorations(),
+        InFlight(routing.max_in_flight),
+        energy,
+        _feature_source(zoo),
+    )
 
 
 def _spare_the_collector() -> None:

@@ -1,7 +1,7 @@
 """The router's RPCs: wire to domain and back, nothing else."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -11,9 +11,8 @@ from messplus.router.v1 import router_service_pb2_grpc
 
 from services.common.decision_token import DecisionTokens
 from services.common.telemetry import current_traceparent
-from services.router.decide import Decide
-from services.router.generate import Generate
 from services.router.report import ReportOutcome
+from services.router.routes import Routes
 from services.router.translation import (
     class_to_proto,
     decided_to_proto,
@@ -22,41 +21,44 @@ from services.router.translation import (
     outcome_from_proto,
     piece_to_proto,
 )
-from services.router.validation import Validation, interval_seconds
-from services.router.views import Views
+from services.router.validation import interval_seconds
 
 SERVICE = "messplus.router.v1.RouterService"
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
-    """`messplus.router.v1.RouterService`; the proto documents every RPC."""
+    """`messplus.router.v1.RouterService`; the proto documents every RPC.
+
+    Args:
+        routes: those of today's zoo; a call stays with the ones that it began with.
+        report: takes outcomes.
+        tokens: decision ids.
+
+    """
 
     def __init__(
         self,
-        validation: Validation,
-        decide: Decide,
-        generate: Generate,
+        routes: Callable[[], Routes],
         report: ReportOutcome,
-        views: Views,
         tokens: DecisionTokens,
-        model_ids: tuple[str, ...],
     ) -> None:
-        self._validation, self._decide, self._generate = validation, decide, generate
-        self._report, self._views, self._tokens, self._model_ids = report, views, tokens, model_ids
+        self._routes, self._report, self._tokens = routes, report, tokens
 
     async def Decide(self, request: pb.DecideRequest, context: Context) -> pb.DecideResponse:  # noqa: N802
         """Routes only."""
-        started = await self._decide.decide(self._validation.decide(request))
+        routes = self._routes()
+        started = await routes.decide.decide(routes.validation.decide(request))
         return decided_to_proto(started, self._tokens.mint(started.request_id))
 
     async def Generate(  # noqa: N802
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncGenerator[pb.GenerateResponse, None]:
         """Routes and answers."""
-        route, work = self._validation.generate(request)
+        routes = self._routes()
+        route, work = routes.validation.generate(request)
         decision_id = self._tokens.mint(route.request_id)
-        pieces = self._generate.generate(route, work, context.time_remaining())
+        pieces = routes.generate.generate(route, work, context.time_remaining())
         async with aclosing(pieces) as stream:
             async for piece in stream:
                 yield piece_to_proto(piece, decision_id)
@@ -65,7 +67,7 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         self, request: pb.ReportOutcomeRequest, context: Context
     ) -> pb.ReportOutcomeResponse:
         """Takes the outcome of a generation that the caller ran."""
-        self._validation.outcome(request)
+        self._routes().validation.outcome(request)
         outcome, energy = outcome_from_proto(request, current_traceparent())
         return pb.ReportOutcomeResponse(
             log_position=await self._report.report(request.decision_id, outcome, energy)
@@ -75,13 +77,13 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
         self, request: pb.ExplainDecisionRequest, context: Context
     ) -> pb.ExplainDecisionResponse:
         """Why a request went where it went."""
-        return explanation_to_proto(await self._views.explain(request.request_id))
+        return explanation_to_proto(await self._routes().views.explain(request.request_id))
 
     async def ListModels(  # noqa: N802
         self, request: pb.ListModelsRequest, context: Context
     ) -> pb.ListModelsResponse:
         """The zoo's models."""
-        return pb.ListModelsResponse(models=map(model_to_proto, self._views.models()))
+        return pb.ListModelsResponse(models=map(model_to_proto, self._routes().views.models()))
 
     async def GetSlaStatus(  # noqa: N802
         self, request: pb.GetSlaStatusRequest, context: Context
@@ -99,8 +101,9 @@ class RouterServicer(router_service_pb2_grpc.RouterServiceServicer):
             await asyncio.sleep(seconds)
 
     def _status(self, sla_class: str) -> pb.GetSlaStatusResponse:
+        views, model_ids = self._routes().views, self._routes().zoo.model_ids
         return pb.GetSlaStatusResponse(
-            classes=[class_to_proto(c, self._model_ids) for c in self._views.classes(sla_class)],
-            snapshot_version=self._views.snapshot_version,
-            degraded=self._views.degraded,
+            classes=[class_to_proto(c, model_ids) for c in views.classes(sla_class)],
+            snapshot_version=views.snapshot_version,
+            degraded=views.degraded,
         )

@@ -134,6 +134,7 @@ class Serving:
         for generation in event.explored_generations:
             attempt = _Attempt(event.model_ids.index(generation.model_id), generation.generation_id, 0.0)
             self._explorations.start(
+                self._running,
                 self._fleet.pick(attempt.index),
                 self._progress(decided, attempt),
                 work,

@@ -6,7 +6,7 @@ from typing import Any
 from services.core.errors import InvalidSnapshotError
 from services.core.learner_state import CONTROL, heads_revision
 from services.core.policies.base import ModelPrior, Policy
-from services.core.snapshot import Snapshot, decode_snapshot, prior_snapshot
+from services.core.snapshot import Snapshot, carried_snapshot, decode_snapshot, prior_snapshot
 from services.router.class_states import ClassStates
 from services.router.instruments import Instruments
 from services.router.ports import EventLog, SnapshotSource
@@ -18,7 +18,8 @@ class Snapshots:
     """Holds the last good snapshot; a damaged one is refused, counted and logged once per version.
 
     Before the first good one, `current` is None, unless the operator gave a prior for every model or the
-    store says that no learner has written yet: then it is the policy's initial state, as version 0.
+    store says that no learner has written yet: then it is the policy's initial state, as version 0. Where the
+    zoo changed, it is what was known `before`, carried over.
     """
 
     def __init__(
@@ -28,13 +29,16 @@ class Snapshots:
         feature_count: int,
         prior_observations: float,
         instruments: Instruments,
+        before: Snapshot | None = None,
     ) -> None:
         self._policy, self._priors, self._feature_count = policy, priors, feature_count
-        self._instruments = instruments
+        self._prior_observations, self._instruments = prior_observations, instruments
         self._initial = prior_snapshot(policy, priors, feature_count, prior_observations)
         self._refused: int | None = None
         complete = all(p.satisfaction is not None and p.energy_joules is not None for p in priors)
         self.current: Snapshot | None = self._initial if complete else None
+        if before is not None:
+            self.current = carried_snapshot(policy, before, priors, feature_count, prior_observations)
 
     async def refresh(self, source: SnapshotSource) -> None:
         """Takes the newest version, if it is another one and valid. Raises StateUnavailableError."""
@@ -64,7 +68,15 @@ class Snapshots:
         return same_log and current is not None and heads_revision(control) == current.heads_revision
 
     def _decode(self, version: int, parts: dict[str, bytes]) -> Snapshot:
-        return decode_snapshot(version, parts, self._policy, self._priors, self._feature_count, self.current)
+        return decode_snapshot(
+            version,
+            parts,
+            self._policy,
+            self._priors,
+            self._feature_count,
+            self.current,
+            self._prior_observations,
+        )
 
     def _accept(self, snapshot: Snapshot) -> None:
         self.current, self._refused = snapshot, None

@@ -37,10 +37,16 @@ Violations = list[FieldViolation]
 
 
 class Validation:
-    """Turns wire requests into checked ones for one zoo. Every method raises InvalidRequestError."""
+    """Turns wire requests into checked ones for one zoo. Every method raises InvalidRequestError.
 
-    def __init__(self, zoo: Zoo) -> None:
-        self._models = zoo.model_ids
+    Args:
+        zoo: its SLA classes.
+        reportable: models whose outcomes are taken.
+
+    """
+
+    def __init__(self, zoo: Zoo, reportable: tuple[str, ...]) -> None:
+        self._models = reportable
         self._classes = {sla_class.name: sla_class for sla_class in zoo.sla_classes}
         self._default_class = zoo.sla_classes[0]
         self._has_judge = zoo.judge is not None

@@ -22,6 +22,7 @@ from cli.main import app
 from services.common.event_codec import decode_entry
 from services.common.keys import Keys
 from services.common.server import ServiceServer, cancel
+from services.common.zoo_file import load_zoo
 from services.core.events import Decision, Event
 from services.router.server import Router
 from services.router.servicer import SERVICE
@@ -132,9 +133,8 @@ def zoo_of(workers: list[ScriptedWorker], **sections: Any) -> dict[str, Any]:
 async def running_router(redis_url: str, folder: Path, zoo: dict[str, Any]) -> AsyncIterator[System]:
     file = folder / "zoo.yaml"
     file.write_text(yaml.safe_dump(zoo))
-    router = await Router.composed(
-        RouterSettings(zoo_file=file, redis_url=redis_url, instance_id="router-1", drain_seconds=2)
-    )
+    settings = RouterSettings(zoo_file=file, redis_url=redis_url, instance_id="router-1", drain_seconds=2)
+    router = Router(settings, load_zoo(file))
     server = ServiceServer("127.0.0.1:0", [SERVICE], 1.0)
     router_service_pb2_grpc.add_RouterServiceServicer_to_server(await router.servicer(), server.tolerant)
     await server.start()
@@ -145,7 +145,7 @@ async def running_router(redis_url: str, folder: Path, zoo: dict[str, Any]) -> A
             stub = router_service_pb2_grpc.RouterServiceStub(channel)
             with redis.Redis.from_url(redis_url) as client:
                 system = System(stub, router, client, Keys(ZOO), channel, address)
-                await system.eventually(lambda: all(w.status.ready for w in router.fleet.workers))
+                await system.eventually(lambda: all(w.status.ready for w in router.routes.fleet.workers))
                 yield system
     finally:
         await server.drain()

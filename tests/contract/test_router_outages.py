@@ -85,12 +85,14 @@ async def test_every_decision_of_an_outage_is_in_the_log_once(
         await asyncio.sleep(0)
         store.kill()
         decided += await flying
-        await system.eventually(lambda: system.router.commits.degraded)
+        await system.eventually(lambda: system.router.shared.commits.degraded)
         late = await decide_all(system, "away", 60)
         answer = await generated(system.stub, pb.GenerateRequest(prompt=PROMPT))
         assert all(decision.degraded for decision in [*late, answer[0]])
         await store.start()
-        await system.eventually(lambda: not system.router.commits.degraded and not len(system.router.commits))
+        await system.eventually(
+            lambda: not system.router.shared.commits.degraded and not len(system.router.shared.commits)
+        )
         wanted = sorted(d.request_id for d in [*decided, *late, answer[0]])
         logged = system.decisions()
         assert sorted(d.request_id for d in logged) == wanted
@@ -107,7 +109,7 @@ async def test_a_full_buffer_refuses_more(store: Store, tmp_path: Path, worker: 
             await system.stub.Decide(pb.DecideRequest(prompt=PROMPT))
         assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         await store.start()
-        await system.eventually(lambda: not len(system.router.commits))
+        await system.eventually(lambda: not len(system.router.shared.commits))
         assert len(system.decisions()) == 5
 
 
@@ -131,7 +133,9 @@ async def test_two_routers_under_load_agree_with_the_log(
     zoo = zoo_of([worker])
     async with running_router(redis_url, tmp_path, zoo) as one, running_router(redis_url, other, zoo) as two:
         await asyncio.gather(decide_all(one, "one", 200), decide_all(two, "two", 200))
-        await one.eventually(lambda: not len(one.router.commits) and not len(two.router.commits))
+        await one.eventually(
+            lambda: not len(one.router.shared.commits) and not len(two.router.shared.commits)
+        )
         decisions = one.decisions()
         assert [d.step for d in decisions] == list(range(1, 401))
         assert len({d.request_id for d in decisions}) == 400
@@ -156,7 +160,7 @@ async def test_a_damaged_snapshot_is_refused_and_the_last_good_one_serves(
     async with running_router(redis_url, tmp_path, document) as system:
         assert (await decide_all(system, "x", 1))[0].snapshot_version == 0
         publish(system.client, system, 7, good)
-        snapshots = system.router.snapshots
+        snapshots = system.router.routes.snapshots
         await system.eventually(lambda: snapshots.current is not None and snapshots.current.version == 7)
         publish(system.client, system, 8, {**good, "control": good["control"].replace(b'"energy":', b'"e":')})
         await system.eventually(lambda: "snapshot 8 is refused, version 7 stays" in caplog.text)

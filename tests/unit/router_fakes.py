@@ -140,6 +140,9 @@ class FakeWorker:
     async def statuses(self) -> AsyncIterator[WorkerStatus]:
         yield WorkerStatus(True, "", "w", 2048, 4)
 
+    async def close(self) -> None:
+        self.closed += 1
+
 
 class FakeTexts:
     def __init__(self) -> None:

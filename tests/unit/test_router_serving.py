@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.common.learning import feature_count_of, policy_of, priors_of
+from services.common.zoo import Zoo
 from services.core.errors import (
     InvalidRequestError,
     NoEligibleModelError,
@@ -21,8 +22,8 @@ from services.router.class_states import ClassStates
 from services.router.commits import Commits
 from services.router.decide import Decide
 from services.router.deciding import Deciding
-from services.router.fleet import Fleet
-from services.router.generate import Generate
+from services.router.fleet import Fleet, WorkerState
+from services.router.generate import Generate, InFlight
 from services.router.instruments import Instruments
 from services.router.outcomes import Outcomes
 from services.router.ports import WorkerStatus
@@ -83,11 +84,15 @@ class Bench:
         return [(e.model_id, e.role, e.finish_reason) for e in found]
 
 
+def states_of(zoo: Zoo, workers: Sequence[FakeWorker]) -> list[WorkerState]:
+    return [WorkerState(w.model, w.address, worker) for w, worker in zip(zoo.workers, workers, strict=True)]
+
+
 def bench(workers: Sequence[FakeWorker], max_in_flight: int = 10, **sections: Any) -> Bench:
     zoo = zoo_of(**sections)
     policy, priors, instruments = policy_of(zoo), priors_of(zoo), Instruments()
     log, claims, texts, classes = FakeLog(), FakeClaims(), FakeTexts(), ClassStates(("standard",))
-    fleet = Fleet(zoo, workers)
+    fleet = Fleet(zoo, states_of(zoo, workers))
     for state in fleet.workers:
         fleet.update(state, WorkerStatus(True, "", "w", 2048, 4))
     snapshots = Snapshots(policy, priors, feature_count_of(zoo), 5.0, instruments)
@@ -96,9 +101,9 @@ def bench(workers: Sequence[FakeWorker], max_in_flight: int = 10, **sections: An
     deciding = Deciding(chooser, commits, FakeConversations())
     claiming, outcomes = Claiming(claims, 5.0), Outcomes(commits, texts, instruments)
     running = Running(fleet, outcomes, 10.0)
-    explorations = Explorations(running)
+    explorations = Explorations()
     serving = Serving(deciding, fleet, running, explorations, commits, NoEnergy())
-    generate = Generate(serving, claiming, explorations, max_in_flight)
+    generate = Generate(serving, claiming, explorations, InFlight(max_in_flight))
     return Bench(
         generate,
         Decide(deciding, claiming),

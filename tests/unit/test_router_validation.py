@@ -11,7 +11,7 @@ from services.core.errors import InvalidRequestError
 from services.router.validation import MAX_PROMPT_BYTES, Validation
 from tests.unit.router_fakes import zoo_of
 
-VALIDATION = Validation(zoo_of())
+VALIDATION = Validation(zoo_of(), zoo_of().model_ids)
 PROMPT = common_pb2.Prompt(text="hi")
 
 
