@@ -4,16 +4,17 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from messplus.worker.v1 import worker_service_pb2_grpc
 
 from services.common import redis_client
 from services.common.keys import Keys
+from services.common.live_zoo import LiveZoo, zoo_name
 from services.common.rpc import instrument
-from services.common.server import ServiceServer, cancel, wait_for_stop_signal
+from services.common.server import ServiceServer, cancel, forever, wait_for_stop_signal
 from services.common.zoo import ModelSettings, Zoo
-from services.common.zoo_file import load_zoo
 from services.core.errors import (
     ConfigError,
     ConfigProblem,
@@ -37,7 +38,8 @@ _log = logging.getLogger(__name__)
 
 async def serve(settings: WorkerProcessSettings) -> None:
     """Serves until a stop signal. Ends the process with status 3 where the model cannot be had."""
-    zoo = load_zoo(settings.zoo_file)
+    live = LiveZoo(settings.zoo_file)
+    zoo = live.zoo
     model, address = _placement(zoo, settings)
     engine = make_engine(model)
     recorder = StepRecorder(time.monotonic_ns, time.process_time)
@@ -51,6 +53,8 @@ async def serve(settings: WorkerProcessSettings) -> None:
     await server.start()
     reporting = asyncio.create_task(steps.run())
     load = asyncio.create_task(LoadReporter(board, lambda: generations.load).run())
+    await server.tell_zoo(zoo_name(zoo))
+    following = forever("zoo file", partial(live.follow, partial(_heed, model.id), server))
     try:
         if await _loaded(engine, stop):
             steps.warmed_up()
@@ -64,10 +68,16 @@ async def serve(settings: WorkerProcessSettings) -> None:
         await generations.drained()
         steps.stop()
         await asyncio.wait({reporting}, timeout=GOODBYE_SECONDS)
-        await cancel([reporting, load, stop])
+        await cancel([reporting, load, following, stop])
         await _withdraw(board)
         await redis.aclose()
         await engine.close()
+
+
+async def _heed(model_id: str, zoo: Zoo) -> None:
+    """Nothing that a worker uses of a zoo may change while it runs; it may only be left out."""
+    if model_id not in zoo.model_ids:
+        _log.info("the zoo no longer has %s: it is served until this worker is stopped", model_id)
 
 
 async def _loaded(engine: Engine, stop: "asyncio.Task[None]") -> bool:
