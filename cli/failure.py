@@ -6,6 +6,7 @@ Status 2 stands for configuration (zoo file, ports, directories), 1 for all else
 import errno
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -21,6 +22,14 @@ EXIT_CONFIG = 2
 
 class CommandError(MessPlusError):
     """A command cannot go on; the message says what to do."""
+
+
+class RefusedError(CommandError):
+    """A running system refused to change; one problem per line."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problems))
 
 
 class ReportingGroup(TyperGroup):
@@ -51,6 +60,8 @@ def explain(error: Exception) -> list[str]:
         return [_explain_os(error)]
     if isinstance(error, grpc.RpcError):
         return [f"a service answered {_rpc_summary(error)}; its log is in the data directory"]
+    if isinstance(error, RefusedError):
+        return list(error.problems)
     return [" ".join(str(error).split())]
 
 

@@ -7,6 +7,7 @@ import typer
 from cli.commands import models
 from cli.commands.demo import demo
 from cli.commands.explain import explain
+from cli.commands.reload import reload
 from cli.commands.replay import replay
 from cli.commands.status import status
 from cli.commands.up import up
@@ -41,4 +42,5 @@ app.command()(demo)
 app.command()(replay)
 app.command()(status)
 app.command()(explain)
+app.command()(reload)
 app.add_typer(models.app, name="models")

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -10,8 +11,9 @@ from rich.console import Console
 from cli.console import command_console
 from cli.local.data_directory import opened
 from cli.local.display import SystemDisplay
-from cli.local.plan import addresses, plan_system
+from cli.local.plan import ServiceSpec, addresses, plan_system
 from cli.local.ports import check_addresses, router_addresses
+from cli.local.reload import Reload
 from cli.local.session import run_system
 from cli.local.supervisor import Supervisor
 from cli.local.weights import pull_missing
@@ -36,7 +38,8 @@ def up(
     """Run everything on this machine until Ctrl-C: store, workers, energy, feedback and router.
 
     Fetches models that are not here yet. Learned state and logs stay in the
-    data directory and are used again by the next run.
+    data directory and are used again by the next run. Edit the zoo file and run
+    `messplus reload` to add, change and remove models and SLA classes meanwhile.
 
     Examples:
 
@@ -51,12 +54,17 @@ def up(
     places = _router_places(settings, routers)
     drain_seconds = read_cli_settings().drain_seconds
     with opened(data_root(data_dir, settings), fresh=fresh) as data:
-        specs = plan_system(settings, zoo_file, data, places, drain_seconds)
+
+        def plan(settings: Zoo) -> list[ServiceSpec]:
+            return plan_system(settings, zoo_file, data, places, drain_seconds)
+
+        specs = plan(settings)
         check_addresses(addresses(specs))
         pull_missing(settings, console)
         display = SystemDisplay(console, data)
         supervisor = Supervisor(specs, data, drain_seconds, display.on_change)
-        asyncio.run(_serve(supervisor, display, console, places))
+        reload = Reload(supervisor, data, zoo_file, settings, plan, partial(pull_missing, console=console))
+        asyncio.run(_serve(supervisor, reload, display, console, places))
     console.print("Stopped. Nothing is left running.")
 
 
@@ -66,7 +74,11 @@ def _router_places(zoo: Zoo, count: int) -> tuple[str, ...]:
 
 
 async def _serve(
-    supervisor: Supervisor, display: SystemDisplay, console: Console, places: tuple[str, ...]
+    supervisor: Supervisor,
+    reload: Reload,
+    display: SystemDisplay,
+    console: Console,
+    places: tuple[str, ...],
 ) -> None:
     began = time.monotonic()
     display.begin(supervisor)
@@ -75,9 +87,9 @@ async def _serve(
         display.end()
         console.print(f"Ready after {time.monotonic() - began:.1f} s. Router: {', '.join(places)}")
         console.print("See how it fares: messplus status --watch. Stop it: Ctrl-C.", highlight=False)
-        await asyncio.Event().wait()
+        await reload.follow(partial(console.print, highlight=False, markup=False))
 
     try:
-        await run_system(supervisor, stay)
+        await run_system(supervisor, stay, on_hangup=reload.ask)
     finally:
         display.end()

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,22 @@ from cli.failure import config_error
 
 _MAX_SOCKET_PATH_BYTES = 100
 _MAX_LOG_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadRecord:
+    """What came of the newest reading of a running system's zoo file.
+
+    Attributes:
+        number: of that reading; 0: the one at the start.
+        zoo_file: the file.
+        problems: why it changed nothing; empty: it serves.
+
+    """
+
+    number: int
+    zoo_file: str
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +57,11 @@ class DataDirectory:
         """JSON, name of a service -> its process id; there while the system runs."""
         return self.root / "processes.json"
 
+    @property
+    def reload_file(self) -> Path:
+        """JSON, a `ReloadRecord`; there while a system runs that can change its zoo."""
+        return self.root / "reload.json"
+
     def log_file(self, service: str) -> Path:
         """Log of a service, appended to; a large one is put aside as `.1` first."""
         path = self.root / "logs" / f"{service}.log"
@@ -50,9 +71,39 @@ class DataDirectory:
 
     def write_processes(self, processes: Mapping[str, int]) -> None:
         """Replaces the list of running processes."""
-        draft = self.processes_file.with_suffix(".new")
-        draft.write_text(json.dumps(processes, indent=2) + "\n", encoding="utf-8")
-        draft.replace(self.processes_file)
+        _replace(self.processes_file, processes)
+
+    def write_reload(self, number: int, zoo_file: Path, problems: Sequence[str]) -> None:
+        """Replaces the record of the newest reading of the zoo file."""
+        _replace(self.reload_file, {"number": number, "zoo_file": str(zoo_file), "problems": list(problems)})
+
+    def read_reload(self) -> ReloadRecord | None:
+        """That record; None where no system runs that keeps one."""
+        try:
+            found = json.loads(self.reload_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return ReloadRecord(found["number"], found["zoo_file"], tuple(found["problems"]))
+
+    def owner(self) -> int | None:
+        """Process id of the system that runs here; None where none does."""
+        try:
+            lock = os.open(self.root / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+        except BlockingIOError:
+            return int(os.read(lock, 32) or b"0") or None
+        finally:
+            os.close(lock)
+
+
+def _replace(path: Path, document: object) -> None:
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
 
 
 @contextmanager
@@ -93,6 +144,7 @@ def _run_files_removed(data: DataDirectory) -> Iterator[None]:
         yield
     finally:
         data.processes_file.unlink(missing_ok=True)
+        data.reload_file.unlink(missing_ok=True)
         data.socket.unlink(missing_ok=True)
 
 

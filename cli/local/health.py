@@ -24,12 +24,12 @@ _QUICK_RECONNECT = (
 )
 
 
-async def grpc_serves(address: str) -> bool:
-    """Whether the standard health service at `address` says SERVING."""
+async def grpc_serves(address: str, service: str = "") -> bool:
+    """Whether the standard health service at `address` says SERVING of this service name."""
     async with grpc.aio.insecure_channel(address, options=_QUICK_RECONNECT) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its published types lack the methods
         with suppress(grpc.aio.AioRpcError):
-            reply = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_CALL_SECONDS)
+            reply = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=_CALL_SECONDS)
             return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
     return False
 

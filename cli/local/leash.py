@@ -23,5 +23,7 @@ def die_with_parent(parent_pid: int) -> None:
 
 
 if __name__ == "__main__":
+    # Survives the exec, until the service has a handler: a SIGHUP that comes too early must not end it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     die_with_parent(int(sys.argv[1]))
     os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - the supervisor composed this command

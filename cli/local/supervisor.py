@@ -47,6 +47,8 @@ class Supervised:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     ready_after_seconds: float | None = None
     crashes: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_CRASHES))
+    needed: bool = True
+    """Whether the system cannot go on without it: not while it is being added, nor once it leaves."""
 
 
 class Supervisor:
@@ -61,7 +63,8 @@ class Supervisor:
     ) -> None:
         self.services = [Supervised(spec) for spec in specs]
         self._data, self._drain_seconds, self._on_change = data, drain_seconds, on_change
-        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._keepers: dict[Supervised, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
         self._stopping = False
         self._began = time.monotonic()
 
@@ -84,9 +87,52 @@ class Supervisor:
 
         Cancelling it leaves the services running: `stop` drains them.
         """
-        done, _ = await asyncio.wait(self._keepers.values(), return_when=asyncio.FIRST_COMPLETED)
-        for keeper in done:
-            keeper.result()
+        while True:
+            self._changed.clear()
+            changed = asyncio.ensure_future(self._changed.wait())
+            needed = [keeper for service, keeper in self._keepers.items() if service.needed]
+            try:
+                done, _ = await asyncio.wait([changed, *needed], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+            for keeper in done - {changed}:
+                keeper.result()
+            if not changed.done():
+                return
+
+    def signal(self, service: Supervised, number: int) -> None:
+        """Sends a signal to a service's process, if there is one now."""
+        if service.process and service.process.returncode is None:
+            with suppress(ProcessLookupError):
+                service.process.send_signal(number)
+
+    async def add(self, specs: Sequence[ServiceSpec]) -> None:
+        """Starts further services; returns when all are ready.
+
+        Raises CommandError when one keeps crashing or is not ready in time; then none of them stays.
+        """
+        services = [Supervised(spec, needed=False) for spec in specs]
+        self.services += services
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._start_all(services)
+        except (CommandError, TimeoutError) as error:
+            await self.remove(services)
+            raise CommandError(str(error) or f"not ready in time: {self._logs(services)}") from None
+        for service in services:
+            service.needed = True
+        self._changed.set()
+
+    async def remove(self, services: Sequence[Supervised]) -> None:
+        """Drains and stops these services; the others go on."""
+        for service in services:
+            service.needed = False
+        self._changed.set()
+        await asyncio.gather(*(self._stop_one(service) for service in services))
+        for service in services:
+            self.services.remove(service)
+            self._keepers.pop(service, None)
+        self._data.write_processes(self._process_ids())
 
     async def stop(self) -> None:
         """Drains and stops every service, kind by kind; returns when no process is left."""
@@ -102,8 +148,8 @@ class Supervisor:
 
     async def _start_all(self, services: Sequence[Supervised]) -> None:
         for service in services:
-            self._keepers[service.spec.name] = asyncio.create_task(self._keep_running(service))
-        keepers = [self._keepers[service.spec.name] for service in services]
+            self._keepers[service] = asyncio.create_task(self._keep_running(service))
+        keepers = [self._keepers[service] for service in services]
         ready = asyncio.create_task(self._until_all_ready(services))
         try:
             done, _ = await asyncio.wait([ready, *keepers], return_when=asyncio.FIRST_COMPLETED)
@@ -122,7 +168,7 @@ class Supervisor:
             self._data.write_processes(self._process_ids())
             self._enter(service, State.STARTING)
             status = await self._run(service, service.process)
-            if self._stopping:
+            if self._stopping or service.state is State.STOPPING:
                 return
             self._count_crash(service, status)
             self._enter(service, State.RESTARTING)
@@ -142,7 +188,7 @@ class Supervisor:
             kill_group(process)
 
     async def _become_ready(self, service: Supervised) -> None:
-        await until_ready(service.spec.probe)
+        await until_ready(lambda: service.spec.probe())
         service.ready_after_seconds = time.monotonic() - self._began
         self._enter(service, State.READY)
 
@@ -161,7 +207,7 @@ class Supervisor:
             )
 
     async def _stop_one(self, service: Supervised) -> None:
-        keeper = self._keepers.get(service.spec.name)
+        keeper = self._keepers.get(service)
         if keeper is None:
             return
         self._enter(service, State.STOPPING)

@@ -26,7 +26,8 @@ from services.feedback.ports import (
     TextStore,
 )
 
-MAX_IN_FLIGHT = 256
+MAX_IN_FLIGHT = 32
+"""Judgements at once: each may hold a connection to Redis, and the learner and the RPCs need some too."""
 _BATCH_ENTRIES = 256
 _WAIT_SECONDS = 0.5
 _PAUSE_SECONDS = 0.03
