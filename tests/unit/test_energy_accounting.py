@@ -126,6 +126,18 @@ def test_loading_and_warming_up_are_overhead() -> None:
     assert bench.published == []
 
 
+def test_workers_of_new_models_report_and_those_of_removed_ones_end_their_answers() -> None:
+    bench = Bench()
+    new = replace(report(1, 0.0, worker_id="new"), model_id="huge")
+    bench.take(report(1, 0.0))
+    with pytest.raises(InvalidRequestError, match="model_id"):
+        bench.take(new)
+    bench.accounting.change_models({"huge": StepCoefficients(0.1, 0.0, 0.3, 0.0, 0.0)}, 1)
+    bench.take(new, replace(report(2, 1.0, step(1, 2, work("n", True)), worker_id="new"), model_id="huge"))
+    bench.take(report(2, 1.0, step(1, 2, work("g", True))))
+    assert bench.joules() == {"n": WATTS, "g": WATTS}
+
+
 def test_an_idle_worker_burns_idle_power() -> None:
     bench = Bench(idle_watts=0.5)
     bench.take(report(0, 0.0), report(10, 0.25))
