@@ -22,7 +22,7 @@ from services.feedback.submit import Feedback, Reference, check
 from services.router.validation import Validation
 from tests.unit.router_fakes import zoo_of
 
-VALIDATION = Validation(zoo_of())
+VALIDATION = Validation(zoo_of(), zoo_of().model_ids)
 PROTOS = Path("protos/messplus")
 
 
