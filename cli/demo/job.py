@@ -23,6 +23,7 @@ from cli.local.display import SystemDisplay
 from cli.local.plan import plan_system
 from cli.local.session import run_system
 from cli.local.supervisor import Supervisor
+from services.common.server import cancel
 from services.common.zoo import Zoo
 from services.core.events import Entry
 
@@ -79,9 +80,7 @@ class DemoJob:
                 if task.done():
                     task.result()
         finally:
-            for task in (following, measuring):
-                task.cancel()
-            await asyncio.gather(following, measuring, return_exceptions=True)
+            await cancel([following, measuring])
 
     def _take(self, entry: Entry) -> None:
         self.entries.append(entry)

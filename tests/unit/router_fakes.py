@@ -11,6 +11,7 @@ from services.common.zoo import Zoo
 from services.common.zoo_file import parse_zoo
 from services.core.errors import StateUnavailableError
 from services.core.events import Decision, EnergyAttributed, FloatArray, Outcome, Redecision
+from services.router.fleet import WorkerState
 from services.router.ports import ClassState, Committed, LogEntry, WorkerEnd, WorkerStatus
 from services.router.refusals import WorkerRefusal
 from services.router.requests import Generation, Record
@@ -178,3 +179,7 @@ class NoEnergy:
 class FixedFeatures:
     def features(self, text: str) -> FloatArray:
         return np.linspace(0.0, 1.0, 27)
+
+
+def states_of(zoo: Zoo, workers: Sequence[FakeWorker]) -> list[WorkerState]:
+    return [WorkerState(w.model, w.address, worker) for w, worker in zip(zoo.workers, workers, strict=True)]

@@ -18,7 +18,7 @@ from services.router.snapshots import Snapshots
 from services.router.translation import explanation_to_proto
 from services.router.views import Views
 from tests.unit.fold_events import decision
-from tests.unit.router_fakes import FakeLog, FakeWorker, zoo_of
+from tests.unit.router_fakes import FakeLog, FakeWorker, states_of, zoo_of
 
 MODELS = ("small", "large")
 DECIDED = replace(
@@ -60,7 +60,7 @@ async def answered(event: Decision, **policy: Any) -> router_service_pb2.Explain
     zoo = zoo_of(MODELS, policy=policy or {"name": "pacer"})
     log, classes, instruments = LogOf(event), ClassStates(("standard",)), Instruments()
     snapshots = Snapshots(policy_of(zoo), priors_of(zoo), feature_count_of(zoo), 5.0, instruments)
-    fleet = Fleet(zoo, [FakeWorker(), FakeWorker()])
+    fleet = Fleet(zoo, states_of(zoo, [FakeWorker(), FakeWorker()]))
     commits = Commits(log, classes, instruments, 10)
     views = Views(zoo, policy_of(zoo), fleet, snapshots, classes, commits, log)
     return explanation_to_proto(await views.explain(event.request_id))

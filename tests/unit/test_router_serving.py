@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from services.common.learning import feature_count_of, policy_of, priors_of
-from services.common.zoo import Zoo
 from services.core.errors import (
     InvalidRequestError,
     NoEligibleModelError,
@@ -22,7 +21,7 @@ from services.router.class_states import ClassStates
 from services.router.commits import Commits
 from services.router.decide import Decide
 from services.router.deciding import Deciding
-from services.router.fleet import Fleet, WorkerState
+from services.router.fleet import Fleet
 from services.router.generate import Generate, InFlight
 from services.router.instruments import Instruments
 from services.router.outcomes import Outcomes
@@ -40,6 +39,7 @@ from tests.unit.router_fakes import (
     FakeWorker,
     FixedFeatures,
     NoEnergy,
+    states_of,
     zoo_of,
 )
 
@@ -82,10 +82,6 @@ class Bench:
     async def outcomes_logged(self) -> list[tuple[str, Role, str]]:
         found = [e for e in await self.events() if isinstance(e, Outcome)]
         return [(e.model_id, e.role, e.finish_reason) for e in found]
-
-
-def states_of(zoo: Zoo, workers: Sequence[FakeWorker]) -> list[WorkerState]:
-    return [WorkerState(w.model, w.address, worker) for w, worker in zip(zoo.workers, workers, strict=True)]
 
 
 def bench(workers: Sequence[FakeWorker], max_in_flight: int = 10, **sections: Any) -> Bench:
