@@ -60,6 +60,15 @@ V has the unit 1/J, so the best one moves with the zoo, the data and the target.
 
 ![Energy by V](evidence/published-v.png)"""
 
+REGIMES = """## Late, sparse and biased labels
+
+What a missing label hides cannot be known by any policy. Where a share q of n requests is judged, drawn at
+random, an unbiased account of the rest errs by sqrt(v (1 - q) / (q n)), v being the variance of a label
+around its prediction ({variance:.2f} in these runs of `pacer`). For q = {share:g} that is one standard
+deviation of: {luck}. All targets of a seed share this luck.
+
+"""
+
 ORDERS = """## Drift and topic-sorted streams
 
 `drift` is compared with the mixture that knows the drifted averages. No causal policy keeps a target at
