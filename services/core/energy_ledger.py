@@ -27,6 +27,8 @@ class Reading:
 
     monotonic_nanoseconds: int
     cumulative_microjoules: int
+    follows_gap: bool = False
+    """True: what the counter rose by since the last reading is unknown; counting goes on from here."""
 
 
 @dataclass(slots=True)
@@ -77,6 +79,8 @@ class EnergyLedger:
         A counter that went backwards was reset, and its window is unknown. A reading that is not newer
         than the last one is left to the next.
         """
+        if reading.follows_gap:
+            self._last_microjoules = None
         self._advance(reading.monotonic_nanoseconds, reading.cumulative_microjoules)
 
     def lose(self, monotonic_nanoseconds: int) -> None:
