@@ -79,7 +79,9 @@ def judge(points: Sequence[Point]) -> CheckResult:
 def _columns(points: Sequence[Point]) -> tuple[_Floats, _Floats, _Floats]:
     """Seconds and joules since the first point, and watts."""
     first = points[0]
-    seconds = [(p.monotonic_nanoseconds - first.monotonic_nanoseconds) * _SECONDS_PER_NANOSECOND for p in points]
+    seconds = [
+        (p.monotonic_nanoseconds - first.monotonic_nanoseconds) * _SECONDS_PER_NANOSECOND for p in points
+    ]
     joules = [(p.microjoules - first.microjoules) * _JOULES_PER_MICROJOULE for p in points]
     return np.array(seconds), np.array(joules), np.array([p.watts for p in points])
 
@@ -115,7 +117,9 @@ class SelfCheck:
     def add(self, point: Point) -> bool:
         """Takes a point; returns whether it completed a check, whose result then stands in `result`."""
         self._points.append(point)
-        seconds = (point.monotonic_nanoseconds - self._points[0].monotonic_nanoseconds) * _SECONDS_PER_NANOSECOND
+        seconds = (
+            point.monotonic_nanoseconds - self._points[0].monotonic_nanoseconds
+        ) * _SECONDS_PER_NANOSECOND
         if seconds < CHECK_SECONDS:
             return False
         self.result = judge(self._points)
