@@ -215,6 +215,46 @@ def test_a_counter_that_is_away_is_never_taken_for_zero_joules() -> None:
         bench.accounting.of_request("r-a")
 
 
+def test_a_counter_that_stops_turns_figures_into_estimates_and_requests_go_on() -> None:
+    counter = FakeCounter()
+    bench = Bench(counter)
+    bench.accounting.tick(0)
+    bench.take(report(0, 0.0))
+    counter.shown = Reading(SECOND, 5_000_000)
+    bench.accounting.tick(SECOND)
+    counter.shown = Unavailable("pulled out")
+    bench.accounting.tick(2 * SECOND)
+    bench.take(report(2, 0.0, step(0, 2, work("a", finished=True))))
+    (figure,) = bench.published
+    # 5 J that were measured, and half of the step's 0.3 J that were not.
+    assert (figure.energy_joules, figure.quality, figure.method) == (5.15, "ESTIMATED", "coefficients+fake")
+    counter.shown = Reading(3 * SECOND, 9_000_000)
+    bench.accounting.tick(3 * SECOND)
+    counter.shown = Reading(4 * SECOND, 11_000_000)
+    bench.accounting.tick(4 * SECOND)
+    bench.take(report(4, 0.0, step(3, 4, work("b", finished=True))))
+    assert (bench.published[1].energy_joules, bench.published[1].quality) == (2.0, "MEASURED")
+    assert bench.meter().available
+    assert bench.meter().balance.measured_microjoules == 7_000_000
+
+
+def test_a_tensor_parallel_worker_is_charged_the_sum_of_its_counters_and_no_other() -> None:
+    counters = [FakeCounter(f"gpu-{i}") for i in range(3)]
+    bench = Bench(*counters)
+    bench.accounting.tick(0)
+    bench.take(replace(report(0, 0.0), device_ids=("gpu-0", "gpu-2")))
+    for i, counter in enumerate(counters):
+        counter.shown = Reading(SECOND, (i + 1) * 1_000_000)
+    bench.accounting.tick(SECOND)
+    both = replace(report(1, 0.0, step(0, 1, work("a", finished=True))), device_ids=("gpu-0", "gpu-2"))
+    bench.take(both)
+    assert bench.joules() == {"a": 4.0}
+    balances = {
+        status.meter_id: status.balance.attributed_microjoules for status in bench.accounting.meters()
+    }
+    assert balances == {"gpu-0": 1_000_000, "gpu-1": 0, "gpu-2": 3_000_000}
+
+
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
