@@ -1,7 +1,7 @@
 """The counters that a zoo asks for, on this machine."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from services.common.zoo import EnergySettings
 from services.core.errors import ConfigError, ConfigProblem
@@ -10,6 +10,13 @@ from services.energy.meters.nvml import nvml_meters
 from services.energy.meters.rapl import rapl_meters
 from services.energy.meters.replay import ReplayMeter, load_trace
 from services.energy.meters.sampled import MeterReadError
+
+COUNTERS: Mapping[str, Callable[[float, Callable[[], int]], list[Meter]]] = {
+    "nvml": nvml_meters,
+    "rapl": rapl_meters,
+}
+"""Counters that a machine may have, by the name that a zoo file calls them: seconds between two samples, and
+a clock of monotonic nanoseconds, to the meters. They raise MeterReadError where the machine has none."""
 
 
 def machine_counters(
@@ -27,7 +34,7 @@ def machine_counters(
     if energy.meter == "replay" and energy.replay_file is not None:
         return [ReplayMeter(load_trace(energy.replay_file), energy.replay_file.name, clock)]
     try:
-        found = (nvml_meters if energy.meter == "nvml" else rapl_meters)(energy.poll_seconds, clock=clock)
+        found = COUNTERS[energy.meter](energy.poll_seconds, clock)
     except MeterReadError as error:
         allowed = f"{error}. `messplus meters` lists what this machine has; cpu-process works everywhere"
         raise ConfigError([ConfigProblem(origin, "energy.meter", energy.meter, allowed)]) from error

@@ -75,7 +75,7 @@ def find_zones(root: Path = POWERCAP) -> list[Zone]:
 
 
 def rapl_meters(
-    poll_seconds: float, root: Path = POWERCAP, clock: Callable[[], int] = time.monotonic_ns
+    poll_seconds: float, clock: Callable[[], int] = time.monotonic_ns, root: Path = POWERCAP
 ) -> list[Meter]:
     """A meter per zone; start the sampled ones. Raises MeterReadError where there is none."""
     return [_meter(zone, poll_seconds, clock) for zone in find_zones(root)]

@@ -95,7 +95,8 @@ class SampledMeter:
         self.meter_id, self.kind, self.method = identity.meter_id, identity.kind, identity.method
         self.detail = identity.detail
         self._probe, self._watch, self._check, self._clock = probe, watch, check, clock
-        self._poll_seconds = min(poll_seconds, watch.longest_pause_seconds)
+        self.poll_seconds = min(poll_seconds, watch.longest_pause_seconds)
+        """Time between two samples, s: at least two of them lie in the fastest wrap."""
         self._readings: deque[Reading] = deque()
         self._away = ""
         self._lag_nanoseconds = 0
@@ -153,7 +154,7 @@ class SampledMeter:
         self._polled_nanoseconds = self._clock()
 
     def _run(self) -> None:
-        while not self._stopping.wait(RETRY_SECONDS if self._away else self._poll_seconds):
+        while not self._stopping.wait(RETRY_SECONDS if self._away else self.poll_seconds):
             self.poll()
 
     def _hand_over(self, reading: Reading | None) -> None:
