@@ -283,6 +283,11 @@ class EnergySettings(_Section):
     metered_idle_watts_per_worker: NonNegative = 0.05
     replay_file: Path | None = None
 
+    @property
+    def has_devices(self) -> bool:
+        """Whether the meter reads devices that workers can name."""
+        return self.meter in ("nvml", "rapl")
+
     @model_validator(mode="after")
     def _replay_needs_file(self) -> "EnergySettings":
         if self.meter == "replay" and self.replay_file is None:
@@ -292,7 +297,7 @@ class EnergySettings(_Section):
     @model_validator(mode="after")
     def _devices_of_a_counter(self) -> "EnergySettings":
         _check_unique("devices", self.devices)
-        if self.devices and self.meter not in ("nvml", "rapl"):
+        if self.devices and not self.has_devices:
             raise ValueError(f"devices only go with meter nvml or rapl, not with {self.meter}")
         return self
 

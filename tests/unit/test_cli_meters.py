@@ -14,7 +14,7 @@ from cli.meters.survey import survey
 from cli.meters.view import meters_json
 from services.common.zoo import EnergySettings
 from services.energy.meters.rapl import rapl_meters
-from tests.unit.nvml_stand_in import COMPILER, NO_COMPILER, build
+from tests.nvml_stand_in import COMPILER, NO_COMPILER, build
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason=NO_COMPILER)
 Row = dict[str, Any]

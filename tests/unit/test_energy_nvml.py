@@ -10,9 +10,8 @@ from services.core.energy_ledger import Reading
 from services.energy.meters.base import Meter, Unavailable
 from services.energy.meters.nvml import nvml_meters
 from services.energy.meters.sampled import MeterReadError, RefusedMeter, SampledMeter
-from tests.unit.nvml_stand_in import COMPILER, NO_COMPILER, StandIn, build
+from tests.nvml_stand_in import StandIn
 
-pytestmark = pytest.mark.skipif(COMPILER is None, reason=NO_COMPILER)
 MILLISECOND = 1_000_000
 POLL_SECONDS = 0.02
 NOT_SUPPORTED, NO_PERMISSION, LIBRARY_NOT_FOUND, GPU_IS_LOST = 3, 4, 12, 15
@@ -62,17 +61,6 @@ class Bench:
             result.append(None if reading.follows_gap else (reading.cumulative_microjoules - last) / 1e6)
             last = reading.cumulative_microjoules
         return result
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
-    return StandIn(build(tmp_path_factory.mktemp("nvml")))
-
-
-@pytest.fixture
-def gpu(library: StandIn) -> StandIn:
-    library.begin(gpus=1)
-    return library
 
 
 def test_gpus_are_meters_named_by_uuid(gpu: StandIn) -> None:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-SOURCE = Path(__file__).parent / "data" / "nvml_stand_in.c"
+SOURCE = Path(__file__).with_suffix(".c")
 LIBRARY = "libnvidia-ml.so.1"
 COMPILER = next((found for name in ("cc", "gcc", "clang") if (found := shutil.which(name))), None)
 NO_COMPILER = "needs a C compiler (cc, gcc or clang) to build the stand-in for libnvidia-ml.so.1"
