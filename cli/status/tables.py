@@ -120,6 +120,8 @@ def _energy_lines(meters: energy_service_pb2.GetMetersResponse | str) -> Rendera
         if not meter.available
     ]
     lines += [
-        f"[yellow]meter {meter.meter_id} is suspect: {meter.suspect}[/]" for meter in meters.meters if meter.suspect
+        f"[yellow]meter {meter.meter_id} is suspect: {meter.suspect}[/]"
+        for meter in meters.meters
+        if meter.suspect
     ]
     return Group(*lines)

@@ -19,7 +19,7 @@ class EnergyServiceSettings(ServiceSettings):
     """
 
     energy_listen: str = ""
-    energy_poll_seconds: float = Field(default=0.02, ge=0.01, le=10)
+    energy_poll_seconds: float = Field(default=0.05, ge=0.01, le=10)
     energy_worker_timeout_seconds: float = Field(default=10.0, ge=0.5, le=3600)
     energy_recent_requests: int = Field(default=10_000, ge=1, le=1_000_000)
     energy_buffer_events: int = Field(default=20_000, ge=1, le=1_000_000)

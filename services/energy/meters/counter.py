@@ -46,6 +46,8 @@ class CounterWatch:
 
     def __init__(self, power_limit_watts: float | None, wraps_at_microjoules: int | None = None) -> None:
         self.power_limit_watts = power_limit_watts
+        self.lag_nanoseconds = 0
+        """By how much the counter is behind: readings are of so much earlier."""
         self.stopped = False
         """Whether the counter has stood still for longer than any counter does."""
         self.faults: Counter[Fault] = Counter()
@@ -86,7 +88,7 @@ class CounterWatch:
         is_trusted = self._count(nanoseconds, shown_microjoules)
         self._shown, self._changed_nanoseconds = shown_microjoules, nanoseconds
         self._set_after_nanoseconds, self.stopped = polled_before, False
-        return Reading(nanoseconds, self._total_microjoules, follows_gap=not is_trusted)
+        return Reading(nanoseconds - self.lag_nanoseconds, self._total_microjoules, not is_trusted)
 
     def _count(self, nanoseconds: int, shown: int) -> bool:
         """Adds a rise to the total if it can be trusted, and says whether it can."""
