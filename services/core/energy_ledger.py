@@ -121,7 +121,7 @@ class EnergyLedger:
     def settle(self, complete_until_nanoseconds: float) -> list[WindowAttribution]:
         """Closes the windows up to a time before which no further step can begin, and attributes them.
 
-        Where the counter was reset or away, the attribution is an estimate, which no balance contains.
+        Without a counter this is an estimate, which no balance contains.
         """
         attributions: list[WindowAttribution] = []
         while self._open:
@@ -151,7 +151,7 @@ class EnergyLedger:
         # A gap has no energy to wait for, so it closes as far as the steps are known.
         start, end = gap.start_nanoseconds, int(min(gap.end_nanoseconds, until_nanoseconds))
         gap.start_nanoseconds = self.closed_until_nanoseconds = end
-        if gap.start_nanoseconds == gap.end_nanoseconds:
+        if end == gap.end_nanoseconds:
             self._open.popleft()
         return estimate_gap(start, end, self._steps, self.idle_watts)
 
