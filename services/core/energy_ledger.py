@@ -130,13 +130,11 @@ class EnergyLedger:
                 if complete_until_nanoseconds <= oldest.start_nanoseconds:
                     break
                 attributions.append(self._close_gap(oldest, complete_until_nanoseconds))
-            elif (
-                oldest.end_nanoseconds <= complete_until_nanoseconds
-                or len(self._open) > self._max_open_windows
-            ):
-                attributions.append(self._close_window(oldest))
             else:
-                break
+                is_one_too_many = len(self._open) > self._max_open_windows
+                if oldest.end_nanoseconds > complete_until_nanoseconds and not is_one_too_many:
+                    break
+                attributions.append(self._close_window(oldest))
         self._steps = [s for s in self._steps if s.end_nanoseconds > self.closed_until_nanoseconds]
         return attributions
 
@@ -194,10 +192,8 @@ class EnergyLedger:
         reasons = self.balance.unattributed_microjoules
         for item in list(self._unclaimed):
             window, microjoules = item
-            if (
-                step.start_nanoseconds < window.end_nanoseconds
-                and step.end_nanoseconds > window.start_nanoseconds
-            ):
+            begins_before_its_end = step.start_nanoseconds < window.end_nanoseconds
+            if begins_before_its_end and step.end_nanoseconds > window.start_nanoseconds:
                 self._unclaimed.remove(item)
                 reasons[UnattributedReason.UNKNOWN] -= microjoules
                 reasons[UnattributedReason.LATE] += microjoules
