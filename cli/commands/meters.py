@@ -23,19 +23,15 @@ def meters(
     """List the energy meters of this machine, how good they are, and why others are not there.
 
     A zoo file chooses one kind as energy.meter: nvml (NVIDIA GPUs), rapl (CPU
-    packages and their memory), cpu-process (CPU time times watts: works
-    everywhere, but is a model) or replay (a recorded trace).
+    packages and their memory), cpu-process (CPU time times watts: a model that
+    works everywhere) or replay (a recorded trace). UUIDs of GPUs go into
+    workers[].device_ids, all of them for a tensor-parallel worker.
 
-    Counters are watched for a few seconds. [bold]update[/bold] is the mean time between two
-    changes, never below the time between two samples. [bold]lag[/bold] is how far a GPU's
-    counter is behind its power; it shows only while the power varies, so run
-    something on the GPU meanwhile. A counter more than 10 % from the integrated
-    power is marked SUSPECT. Ids of GPUs (UUIDs) go into workers[].device_ids:
-    all of them for a tensor-parallel worker.
+    Counters are watched for a while. [bold]update[/bold] is the mean time between two changes,
+    [bold]lag[/bold] how far a GPU's counter is behind its power: run something on it, for
+    an even power shows none. 10 % off the integrated power is SUSPECT.
 
     Examples:
-
-      messplus meters
 
       messplus meters --zoo my-zoo.yaml --seconds 30
 

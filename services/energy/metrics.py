@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from services.common.telemetry import meter
 from services.core.events import EnergyAttributed
@@ -33,6 +33,12 @@ class EnergyMetrics:
             description="Energy of one generation.",
             explicit_bucket_boundaries_advisory=_BUCKETS_JOULES,
         )
+        self._show_meters(instruments)
+        instruments.create_observable_counter(
+            "messplus.energy.dropped_events", [self._lost], "{event}", "Figures the log never got."
+        )
+
+    def _show_meters(self, instruments: Meter) -> None:
         instruments.create_observable_counter("hw.energy", [self._energy], "J", "Energy read.")
         instruments.create_observable_gauge(
             "hw.power", [self._watts], "W", "Mean power since the last export."
@@ -48,9 +54,6 @@ class EnergyMetrics:
         )
         instruments.create_observable_counter(
             "hw.errors", [self._errors], "{error}", "Windows whose energy is unknown, by reason."
-        )
-        instruments.create_observable_counter(
-            "messplus.energy.dropped_events", [self._lost], "{event}", "Figures the log never got."
         )
 
     def record(self, figure: EnergyAttributed) -> None:
