@@ -11,13 +11,14 @@ from cli.meters.view import meters_json, meters_view
 from cli.options import ZooOption, chosen_zoo
 
 DEFAULT_SECONDS = 6.0
+SecondsOption = Annotated[
+    float, typer.Option("--seconds", help="How long to watch the counters.", min=0.0, max=3600.0)
+]
 
 
 def meters(
     zoo: ZooOption = None,
-    seconds: Annotated[
-        float, typer.Option("--seconds", help="How long to watch the counters.", min=0.0, max=3600.0)
-    ] = DEFAULT_SECONDS,
+    seconds: SecondsOption = DEFAULT_SECONDS,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List the energy meters of this machine, how good they are, and why others are not there.

@@ -44,7 +44,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_compiler
 def test_gpus_are_listed_with_quality_power_and_why_one_is_refused(library: Path) -> None:
-    text = run(library, "--json", "--seconds", "0.5", gpus=2, played="0.rise_mj=2000 1.mig=1")
+    text = run(library, "--json", "--seconds", "1.5", gpus=2, played="0.rise_mj=2000 1.mig=1")
     counter, refused = rows(text)
     assert (counter["meter_id"], counter["quality"], counter["available"]) == (
         "GPU-00000000",
@@ -52,8 +52,8 @@ def test_gpus_are_listed_with_quality_power_and_why_one_is_refused(library: Path
         True,
     )
     # Every look shows 2 J more, and looks are 20 ms apart, or more on a busy machine.
-    assert 0.02 <= counter["update_period_seconds"] < 0.2
-    assert 10 < counter["power_watts"] < 110
+    assert counter["update_period_seconds"] >= 0.02
+    assert 0 < counter["power_watts"] <= 2.0 / 0.02
     assert (refused["meter_id"], refused["available"]) == ("GPU-00000001", False)
     assert "nvidia-smi -mig 0" in refused["reason"]
 
@@ -69,7 +69,7 @@ def test_the_table_says_the_same_in_words(library: Path) -> None:
 @needs_compiler
 def test_a_driver_too_old_for_the_counter_is_metered_by_its_power(tmp_path: Path) -> None:
     old = build(tmp_path, "-DWITHOUT_COUNTER", "-DWITHOUT_OPTIONAL")
-    (row,) = rows(run(old, "--json", "--seconds", "0.5"))
+    (row,) = rows(run(old, "--json", "--seconds", "1.5"))
     assert (row["quality"], row["available"]) == ("power integration", True)
     assert row["power_watts"] == pytest.approx(100.0, rel=0.01)
 
