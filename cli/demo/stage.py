@@ -65,10 +65,11 @@ def _start(zoo: Zoo) -> str:
 def _energy(zoo: Zoo) -> str:
     if zoo.energy.meter == "replay":
         return f"replayed from {zoo.energy.replay_file}"
-    return (
-        f"MODELLED: CPU-seconds of each worker times {zoo.energy.watts_per_core:g} W per core; idle "
-        f"{zoo.energy.idle_watts_per_worker:g} W per loaded model"
-    )
+    if zoo.energy.has_devices:
+        how = f"MEASURED: {zoo.energy.meter} counters, split between requests"
+    else:
+        how = f"MODELLED: CPU-seconds of each worker times {zoo.energy.watts_per_core:g} W per core"
+    return f"{how}; idle {zoo.energy.idle_watts_per_worker:g} W per loaded model"
 
 
 def _of_option(problem: ConfigProblem, min_satisfaction: float | None, policy: str | None) -> ConfigProblem:

@@ -119,4 +119,9 @@ def _energy_lines(meters: energy_service_pb2.GetMetersResponse | str) -> Rendera
         for meter in meters.meters
         if not meter.available
     ]
+    lines += [
+        f"[yellow]meter {meter.meter_id} is suspect: {meter.suspect}[/]"
+        for meter in meters.meters
+        if meter.suspect
+    ]
     return Group(*lines)

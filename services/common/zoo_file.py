@@ -89,8 +89,21 @@ def _cross_checks(zoo: Zoo) -> Iterator[Problem]:
     for i, sla_class in enumerate(zoo.sla_classes):
         if sla_class.labeler == "judge" and zoo.judge is None:
             yield ("sla_classes", i, "labeler"), "judge", "needs a judge section"
+    yield from _device_problems(zoo)
     yield from _address_clashes(zoo)
     yield from _policy_problems(zoo)
+
+
+def _device_problems(zoo: Zoo) -> Iterator[Problem]:
+    """Workers that name counters which the energy service does not read."""
+    energy = zoo.energy
+    for i, worker in enumerate(zoo.workers):
+        for j, device_id in enumerate(worker.device_ids):
+            place = ("workers", i, "device_ids", j)
+            if not energy.has_devices:
+                yield place, device_id, f"energy.meter {energy.meter} has no devices: leave device_ids empty"
+            elif energy.devices and device_id not in energy.devices:
+                yield place, device_id, f"must be one of energy.devices: {', '.join(energy.devices)}"
 
 
 def _policy_problems(zoo: Zoo) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from services.core.attribution import (
     WindowAttribution,
     attribute_window,
 )
+from services.core.energy_estimate import estimate_gap
 
 __all__ = ["Balance", "EnergyLedger", "Reading"]
 
@@ -27,6 +28,8 @@ class Reading:
 
     monotonic_nanoseconds: int
     cumulative_microjoules: int
+    follows_gap: bool = False
+    """True: what the counter rose by since the last reading is unknown; counting goes on from here."""
 
 
 @dataclass(slots=True)
@@ -77,6 +80,8 @@ class EnergyLedger:
         A counter that went backwards was reset, and its window is unknown. A reading that is not newer
         than the last one is left to the next.
         """
+        if reading.follows_gap:
+            self._last_microjoules = None
         self._advance(reading.monotonic_nanoseconds, reading.cumulative_microjoules)
 
     def lose(self, monotonic_nanoseconds: int) -> None:
@@ -114,21 +119,22 @@ class EnergyLedger:
         self.balance.unattributed_microjoules[UnattributedReason.OVERHEAD] += microjoules
 
     def settle(self, complete_until_nanoseconds: float) -> list[WindowAttribution]:
-        """Closes the windows up to a time before which no further step can begin, and attributes them."""
-        attributions = []
+        """Closes the windows up to a time before which no further step can begin, and attributes them.
+
+        Without a counter this is an estimate, which no balance contains.
+        """
+        attributions: list[WindowAttribution] = []
         while self._open:
             oldest = self._open[0]
             if isinstance(oldest, _Gap):
                 if complete_until_nanoseconds <= oldest.start_nanoseconds:
                     break
-                self._close_gap(oldest, complete_until_nanoseconds)
-            elif (
-                oldest.end_nanoseconds <= complete_until_nanoseconds
-                or len(self._open) > self._max_open_windows
-            ):
-                attributions.append(self._close_window(oldest))
+                attributions.append(self._close_gap(oldest, complete_until_nanoseconds))
             else:
-                break
+                is_one_too_many = len(self._open) > self._max_open_windows
+                if oldest.end_nanoseconds > complete_until_nanoseconds and not is_one_too_many:
+                    break
+                attributions.append(self._close_window(oldest))
         self._steps = [s for s in self._steps if s.end_nanoseconds > self.closed_until_nanoseconds]
         return attributions
 
@@ -139,12 +145,13 @@ class EnergyLedger:
         self.closed_until_nanoseconds = window.end_nanoseconds
         return attribution
 
-    def _close_gap(self, gap: _Gap, until_nanoseconds: float) -> None:
+    def _close_gap(self, gap: _Gap, until_nanoseconds: float) -> WindowAttribution:
         # A gap has no energy to wait for, so it closes as far as the steps are known.
-        gap.start_nanoseconds = int(min(gap.end_nanoseconds, until_nanoseconds))
-        self.closed_until_nanoseconds = gap.start_nanoseconds
-        if gap.start_nanoseconds == gap.end_nanoseconds:
+        start, end = gap.start_nanoseconds, int(min(gap.end_nanoseconds, until_nanoseconds))
+        gap.start_nanoseconds = self.closed_until_nanoseconds = end
+        if end == gap.end_nanoseconds:
             self._open.popleft()
+        return estimate_gap(start, end, self._steps, self.idle_watts)
 
     def _advance(self, nanoseconds: int, microjoules: int | None) -> None:
         if self._began_nanoseconds is None:
@@ -185,10 +192,8 @@ class EnergyLedger:
         reasons = self.balance.unattributed_microjoules
         for item in list(self._unclaimed):
             window, microjoules = item
-            if (
-                step.start_nanoseconds < window.end_nanoseconds
-                and step.end_nanoseconds > window.start_nanoseconds
-            ):
+            begins_before_its_end = step.start_nanoseconds < window.end_nanoseconds
+            if begins_before_its_end and step.end_nanoseconds > window.start_nanoseconds:
                 self._unclaimed.remove(item)
                 reasons[UnattributedReason.UNKNOWN] -= microjoules
                 reasons[UnattributedReason.LATE] += microjoules

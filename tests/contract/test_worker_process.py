@@ -28,6 +28,7 @@ from services.common.keys import Keys
 PATIENCE_SECONDS = 20.0
 TOKENS_PER_SECOND = 100.0
 LONG = "word " * 500
+DEVICES = ["GPU-a", "GPU-b"]
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
@@ -63,9 +64,9 @@ class Worker:
                     "max_queue_size": 1,
                 }
             ],
-            "workers": [{"model": "echo", "address": self.address}],
+            "workers": [{"model": "echo", "address": self.address, "device_ids": DEVICES}],
             "sla_classes": [{"name": "standard", "min_satisfaction": 0.7}],
-            "energy": {"address": f"127.0.0.1:{energy_port}"},
+            "energy": {"address": f"127.0.0.1:{energy_port}", "meter": "nvml"},
         }
         (folder / "zoo.yaml").write_text(yaml.safe_dump(zoo))
         settings = {
@@ -173,6 +174,7 @@ async def test_a_generation_streams_and_its_work_is_reported(
 
     await eventually(reported)
     work, reports = energy[0].work, energy[0].reports
+    assert all(list(report.device_ids) == DEVICES for report in reports)
     assert sum(w.prefill_tokens for w in work) == sum(w.decode_tokens for w in work) == 3
     assert {(w.request_id, w.generation_id) for w in work} == {("r", "g")}
     assert reports[0].warming_up

@@ -85,5 +85,10 @@ def test_one_trace_shows_request_decision_worker_energy_and_label(
     known = {span.span_id for span in spans} | {"00f067aa0ba902b7"}
     assert {span.parent_id for span in spans} <= known, "a span lost its parent"
     assert any(TRACE_ID in span.links for span in collector.spans), "no fold batch links to the request"
-    assert {"hw.energy", "messplus.energy.attributed", "messplus.request.energy"} <= collector.metrics
+    assert {
+        "hw.energy",
+        "hw.status",
+        "messplus.energy.attributed",
+        "messplus.request.energy",
+    } <= collector.metrics
     assert not any(SECRET.encode() in batch for batch in collector.raw), "a prompt went into telemetry"

@@ -46,6 +46,7 @@ METERS = energy_service_pb2.GetMetersResponse(
             unattributed_joules={"idle": 10.0},
         ),
         energy_service_pb2.Meter(meter_id="gpu", available=False, detail="no driver"),
+        energy_service_pb2.Meter(meter_id="doubtful", available=True, suspect="80 % of the integrated power"),
     ]
 )
 
@@ -65,6 +66,7 @@ def test_everything_asked_for_is_shown() -> None:
     assert "60.0 J measured = 50.0 J attributed + 10.0 J not (idle 10.0 J)" in text
     assert "degraded" in text
     assert "meter gpu is unavailable: no driver" in text
+    assert "meter doubtful is suspect: 80 % of the integrated power" in text
 
 
 def test_a_service_that_is_away_does_not_hide_the_others() -> None:

@@ -14,7 +14,7 @@ from services.core.errors import InvalidRequestError, NotFoundError, StateUnavai
 from services.core.events import EnergyAttributed
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.metering import MeterStatus
-from services.energy.meters.base import Unavailable
+from services.energy.meters.base import Observed, Unavailable
 from services.energy.outbox import Outbox
 from services.energy.power import PowerGauge
 from services.energy.recent import RecentEnergy
@@ -51,7 +51,9 @@ class Bench:
     def __init__(self, *counters: "FakeCounter", idle_watts: float = 0.0) -> None:
         self.published: list[EnergyAttributed] = []
         self.recent = RecentEnergy(100)
-        self.accounting = EnergyAccounting(settings(idle_watts), counters, self.recent, self.published.append)
+        self.accounting = EnergyAccounting(
+            settings(idle_watts), counters, self.recent, self.published.append, {}
+        )
 
     def take(self, *reports: WorkerReport) -> Receipt:
         receipt = Receipt()
@@ -74,14 +76,16 @@ class Bench:
 class FakeCounter:
     """A counter that shows what it is told to."""
 
-    meter_id, kind, method, quality, detail = "gpu-0", "gpu/fake", "fake", "MEASURED", ""
+    kind, method, quality, detail = "gpu/fake", "fake", "MEASURED", ""
     watts_per_core: float | None = None
+    observed = Observed()
 
-    def __init__(self) -> None:
+    def __init__(self, meter_id: str = "gpu-0") -> None:
+        self.meter_id = meter_id
         self.shown: Reading | Unavailable = Reading(0, 0)
 
-    def read(self) -> Reading | Unavailable:
-        return self.shown
+    def read(self) -> Sequence[Reading] | Unavailable:
+        return self.shown if isinstance(self.shown, Unavailable) else [self.shown]
 
 
 class FakeLog:
@@ -132,7 +136,7 @@ def test_workers_of_new_models_report_and_those_of_removed_ones_end_their_answer
     bench.take(report(1, 0.0))
     with pytest.raises(InvalidRequestError, match="model_id"):
         bench.take(new)
-    bench.accounting.change_models({"huge": StepCoefficients(0.1, 0.0, 0.3, 0.0, 0.0)}, 1)
+    bench.accounting.change_models({"huge": StepCoefficients(0.1, 0.0, 0.3, 0.0, 0.0)}, {})
     bench.take(new, replace(report(2, 1.0, step(1, 2, work("n", True)), worker_id="new"), model_id="huge"))
     bench.take(report(2, 1.0, step(1, 2, work("g", True))))
     assert bench.joules() == {"n": WATTS, "g": WATTS}
@@ -209,6 +213,46 @@ def test_a_counter_that_is_away_is_never_taken_for_zero_joules() -> None:
     assert (bench.meter().available, bench.meter().detail) == (False, "pulled out")
     with pytest.raises(NotFoundError):
         bench.accounting.of_request("r-a")
+
+
+def test_a_counter_that_stops_turns_figures_into_estimates_and_requests_go_on() -> None:
+    counter = FakeCounter()
+    bench = Bench(counter)
+    bench.accounting.tick(0)
+    bench.take(report(0, 0.0))
+    counter.shown = Reading(SECOND, 5_000_000)
+    bench.accounting.tick(SECOND)
+    counter.shown = Unavailable("pulled out")
+    bench.accounting.tick(2 * SECOND)
+    bench.take(report(2, 0.0, step(0, 2, work("a", finished=True))))
+    (figure,) = bench.published
+    # 5 J that were measured, and half of the step's 0.3 J that were not.
+    assert (figure.energy_joules, figure.quality, figure.method) == (5.15, "ESTIMATED", "coefficients+fake")
+    counter.shown = Reading(3 * SECOND, 9_000_000)
+    bench.accounting.tick(3 * SECOND)
+    counter.shown = Reading(4 * SECOND, 11_000_000)
+    bench.accounting.tick(4 * SECOND)
+    bench.take(report(4, 0.0, step(3, 4, work("b", finished=True))))
+    assert (bench.published[1].energy_joules, bench.published[1].quality) == (2.0, "MEASURED")
+    assert bench.meter().available
+    assert bench.meter().balance.measured_microjoules == 7_000_000
+
+
+def test_a_tensor_parallel_worker_is_charged_the_sum_of_its_counters_and_no_other() -> None:
+    counters = [FakeCounter(f"gpu-{i}") for i in range(3)]
+    bench = Bench(*counters)
+    bench.accounting.tick(0)
+    bench.take(replace(report(0, 0.0), device_ids=("gpu-0", "gpu-2")))
+    for i, counter in enumerate(counters):
+        counter.shown = Reading(SECOND, (i + 1) * 1_000_000)
+    bench.accounting.tick(SECOND)
+    both = replace(report(1, 0.0, step(0, 1, work("a", finished=True))), device_ids=("gpu-0", "gpu-2"))
+    bench.take(both)
+    assert bench.joules() == {"a": 4.0}
+    balances = {
+        status.meter_id: status.balance.attributed_microjoules for status in bench.accounting.meters()
+    }
+    assert balances == {"gpu-0": 1_000_000, "gpu-1": 0, "gpu-2": 3_000_000}
 
 
 @pytest.mark.parametrize(

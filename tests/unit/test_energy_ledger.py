@@ -3,11 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.core.attribution import GenerationWork, Step, StepCoefficients, UnattributedReason
+from services.core.attribution import (
+    GenerationWork,
+    Step,
+    StepCoefficients,
+    UnattributedReason,
+    WindowAttribution,
+)
 from services.core.energy_ledger import Balance, EnergyLedger, Reading
 
 COSTS = StepCoefficients(0.1, 0.0, 0.3, 0.0, 0.0)
 MILLISECOND = 1_000_000
+SECOND = 1_000_000_000
 
 
 def step(start: int, end: int, generation_id: str = "a") -> Step:
@@ -21,6 +28,10 @@ def ledger(idle_watts: float = 0.0, final: frozenset[str] = frozenset(), windows
 def is_balanced(balance: Balance) -> bool:
     parts = balance.attributed_microjoules + sum(balance.unattributed_microjoules.values())
     return parts == balance.measured_microjoules
+
+
+def measured(results: list[WindowAttribution]) -> list[WindowAttribution]:
+    return [result for result in results if not result.is_estimated]
 
 
 moves = st.one_of(
@@ -55,13 +66,13 @@ def test_whatever_happens_each_rise_of_the_counter_is_booked_exactly_once(
         elif kind == "step":
             books.add_step(step(max(0, now - time), max(0, now - time) + amount, ("a", "final")[i % 2]))
         else:
-            for result in books.settle(now - time):
+            for result in measured(books.settle(now - time)):
                 attributed += sum(s.total_microjoules for g, s in result.shares.items() if g != "final")
         assert is_balanced(books.balance)
         assert min(books.balance.unattributed_microjoules.values(), default=0) >= 0
     attributed += sum(
         s.total_microjoules
-        for result in books.settle(float("inf"))
+        for result in measured(books.settle(float("inf")))
         for g, s in result.shares.items()
         if g != "final"
     )
@@ -107,9 +118,32 @@ def test_a_counter_that_goes_backwards_leaves_its_window_unknown() -> None:
     for time, joules in ((0, 1000), (10, 40), (20, 90)):
         books.read(Reading(time, joules))
         books.add_step(step(time, time + 10))
-    (only,) = books.settle(20)
+    reset, only = books.settle(20)
     assert (only.window.start_nanoseconds, only.window.energy_microjoules) == (10, 50)
     assert books.balance.measured_microjoules == 50
+    assert reset.is_estimated
+
+
+def test_a_rise_that_cannot_be_trusted_is_a_gap_and_counting_goes_on_from_there() -> None:
+    books = ledger()
+    books.read(Reading(0, 0))
+    books.read(Reading(10, 900, follows_gap=True))
+    books.read(Reading(20, 907))
+    gap, counted = books.settle(20)
+    assert (gap.is_estimated, gap.window.end_nanoseconds) == (True, 10)
+    assert (counted.window.energy_microjoules, books.read_microjoules) == (7, 7)
+
+
+def test_steps_without_a_counter_are_charged_what_their_coefficients_say_and_no_balance_has_it() -> None:
+    books = ledger(idle_watts=2.0)
+    books.read(Reading(0, 0))
+    books.lose(4 * SECOND)
+    books.add_step(step(SECOND, 3 * SECOND))
+    first, second = books.settle(2 * SECOND), books.settle(4 * SECOND)
+    shares = [result.shares["a"].total_microjoules for result in (*first, *second)]
+    # 0.3 J of a token and the idle power while it ran, half of both in either part.
+    assert shares == [2_150_000, 2_150_000]
+    assert books.balance == Balance()
 
 
 def test_a_lost_counter_settles_time_without_energy() -> None:
@@ -118,11 +152,11 @@ def test_a_lost_counter_settles_time_without_energy() -> None:
     books.lose(10)
     books.lose(20)
     books.add_step(step(0, 15))
-    assert books.settle(15) == []
+    assert measured(books.settle(15)) == []
     assert books.closed_until_nanoseconds == 15
     books.read(Reading(30, 5))
     books.read(Reading(40, 7))
-    assert [result.window.energy_microjoules for result in books.settle(40)] == [2]
+    assert [result.window.energy_microjoules for result in measured(books.settle(40))] == [2]
 
 
 def test_a_step_that_never_ends_cannot_keep_windows_open_for_ever() -> None:

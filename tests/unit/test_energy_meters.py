@@ -28,18 +28,17 @@ def test_cpu_time_is_read_as_energy() -> None:
     assert isinstance(meter.read(), Unavailable)
     assert isinstance(meter, CpuProcessMeter)
     meter.observe(5, 0.1234567)
-    assert meter.read() == Reading(5, 1_543_209)
+    assert meter.read() == [Reading(5, 1_543_209)]
     assert (meter.meter_id, meter.quality, meter.watts_per_core) == ("process-cpu:w", "MODELLED", 12.5)
 
 
 def test_a_trace_plays_from_now_and_then_ends() -> None:
     clock = FakeClock()
     meter: Meter = ReplayMeter([(100.0, 50.0), (101.0, 58.0), (103.0, 60.5)], "trace.csv", clock)
-    assert meter.read() == Reading(7 * SECOND, 0)
-    clock.now += 2 * SECOND
-    assert meter.read() == Reading(8 * SECOND, 8_000_000)
+    assert meter.read() == [Reading(7 * SECOND, 0)]
+    assert meter.read() == []
     clock.now += 9 * SECOND
-    assert meter.read() == Reading(10 * SECOND, 10_500_000)
+    assert meter.read() == [Reading(8 * SECOND, 8_000_000), Reading(10 * SECOND, 10_500_000)]
     ended = meter.read()
     assert isinstance(ended, Unavailable)
     assert "ended" in ended.reason

@@ -300,3 +300,12 @@ def test_the_policy_learns_which_labels_were_audited(source, audited):
     feed(fold, decision(), dataclasses.replace(label(1.0), source=source))
     assert policy.audited == [audited]
     assert (fold.state.sla_class("standard").ledger.audited_share > 0.0) == audited
+
+
+def test_an_estimate_counts_for_the_class_and_teaches_nothing():
+    fold = LearningFold(learns_from_served=True)
+    estimate = dataclasses.replace(energy(3.0, "medium"), quality="ESTIMATED")
+    statistics = feed(fold, decision(model="medium"), estimate)
+    assert statistics.energy_joules == 3.0
+    assert fold.state.energy[1].samples == 0
+    assert "energy" not in [kind for kind, *_ in fold.taught]

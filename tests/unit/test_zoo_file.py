@@ -119,3 +119,46 @@ def test_a_missing_file_and_broken_yaml_are_one_line_each(tmp_path: Path) -> Non
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, "")
     assert "must be a mapping" in problem
+
+
+@pytest.mark.parametrize(
+    ("energy", "key", "says"),
+    [
+        ("meter: joulemeter", "energy.meter", "'nvml', 'rapl', 'cpu-process' or 'replay'"),
+        ("meter: nvml, poll_seconds: 0.001", "energy.poll_seconds", "0.02"),
+        ("meter: nvml, poll_seconds: .nan", "energy.poll_seconds", "finite"),
+        ("meter: nvml, poll_seconds: 0.2", "energy.poll_seconds", "0.05"),
+        ("meter: nvml, devices: [GPU-a, GPU-a]", "energy", "must not repeat GPU-a"),
+        ("meter: cpu-process, devices: [GPU-a]", "energy", "not with cpu-process"),
+        ("watts_per_core: -3", "energy.watts_per_core", "greater than 0"),
+        ("watts_per_core: .inf", "energy.watts_per_core", "finite"),
+        ("meter: replay", "energy", "needs replay_file"),
+    ],
+)
+def test_energy_settings_that_make_no_sense_are_refused(
+    tmp_path: Path, energy: str, key: str, says: str
+) -> None:
+    (problem,) = problems(tmp_path, GOOD + f"energy: {{{energy}}}\n")
+    assert problem.split(": ")[1].startswith(f"{key} = ")
+    assert says in problem
+
+
+@pytest.mark.parametrize(
+    ("energy", "says"),
+    [
+        ("meter: cpu-process", "energy.meter cpu-process has no devices"),
+        ("meter: nvml, devices: [GPU-a]", "must be one of energy.devices: GPU-a"),
+    ],
+)
+def test_a_worker_names_only_counters_that_are_read(tmp_path: Path, energy: str, says: str) -> None:
+    workers = GOOD.replace('6001"}', '6001", device_ids: [GPU-b]}')
+    (problem,) = problems(tmp_path, workers + f"energy: {{{energy}}}\n")
+    assert problem.split(": ", 1)[1] == f"workers[0].device_ids[0] = GPU-b: {says}" + (
+        "" if "must" in says else ": leave device_ids empty"
+    )
+
+
+def test_a_tensor_parallel_worker_names_all_of_its_gpus(tmp_path: Path) -> None:
+    workers = GOOD.replace('6001"}', '6001", device_ids: [GPU-a, GPU-b]}')
+    zoo = load_zoo(written(tmp_path, workers + "energy: {meter: nvml}\n"))
+    assert [worker.device_ids for worker in zoo.workers] == [("GPU-a", "GPU-b"), ()]

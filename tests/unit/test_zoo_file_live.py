@@ -97,3 +97,14 @@ async def test_a_hang_up_signal_reads_the_file_and_a_refused_one_changes_nothing
     await signalled()
     assert taken == [live.zoo]
     assert live.zoo.sla_classes[0].name == "strict"
+
+
+def test_the_counters_of_a_running_worker_are_fixed_and_a_new_worker_brings_its_own(file: Path) -> None:
+    counters = {"energy": {"meter": "nvml"}}
+    current = load_zoo(written(file, **counters))
+    moved = [DATA["workers"][0] | {"device_ids": ["GPU-a"]}, DATA["workers"][1]]
+    with pytest.raises(ConfigError, match=r"workers\[0\].device_ids = .* give it another address"):
+        changed_zoo(written(file, workers=moved, **counters), current)
+    moved[0]["address"] = "127.0.0.1:7009"
+    zoo = changed_zoo(written(file, workers=moved, **counters), current)
+    assert zoo.workers[0].device_ids == ("GPU-a",)
