@@ -9,7 +9,7 @@ from bench.policy_evidence import KEPT_POINTS, MODES, Evidence, by_weight
 from bench.policy_runs import PUBLISHED, Setting
 from bench.policy_targets import RATIOS, complete, mean_joules
 from cli.demo.theme import LIGHT
-from cli.picture import PALETTE, as_percent, drawn
+from cli.picture import PALETTE, drawn
 
 
 def write_figures(folder: Path, evidence: Evidence) -> None:
@@ -47,10 +47,10 @@ def _draw_energy(axes: Axes, evidence: Evidence, file: str) -> str:
                 [a for a, _ in found], means, spread, color=colour, marker="o", capsize=3, label=policy
             )
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_formatter(as_percent)
+    axes.set_xticks(alphas, [f"{100 * alpha:g} %" for alpha in alphas])
     axes.set_xlabel("target")
     axes.set_ylabel("energy per request (J)")
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return f"{file}: energy against the target, least to largest seed"
 
 
