@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.gpu_law import StepLaw, step_joules, step_seconds, true_shares
+from bench.gpu_law import StepLaw, step_joules, true_shares
 from services.core.attribution import GenerationWork
 from services.core.energy_ledger import Reading
 
@@ -28,6 +28,8 @@ class Request:
     begin_seconds: float = 0.0
     end_seconds: float = 0.0
     true_joules: float = 0.0
+    prolonging_joules: float = 0.0
+    """What it cost if the time that it adds to a step is its own."""
     prefilled: int = 0
     decoded: int = 0
 
@@ -94,15 +96,18 @@ class _Engine:
         decoding = sum(w.decode_tokens > 0 for w in work)
         # Launching varies; now and then the host is late.
         late = self.random.exponential(4e-4) + (5e-3 if self.random.random() < 0.01 else 0.0)
-        seconds = step_seconds(sum(w.prefill_tokens for w in work), decoding) + late
-        factor = self._factor(seconds)
-        for request, joules in zip(active, true_shares(self.law, work), strict=True):
-            request.true_joules += joules * factor
+        seconds = self.law.seconds(sum(w.prefill_tokens for w in work), decoding) + late
+        factor, idle = self._factor(seconds), self.law.idle_watts
+        shares, causing = true_shares(self.law, work), true_shares(self.law, work, prolonging=True)
+        for request, share, own_share in zip(active, shares, causing, strict=True):
+            request.true_joules += share * factor + idle * seconds / len(active)
+            request.prolonging_joules += share * (factor - 1) + own_share + idle * late / len(active)
             request.begin_seconds = request.begin_seconds or now
             request.end_seconds = now + seconds
+        joules = step_joules(self.law, work) * factor + idle * seconds
         finished = frozenset(r.request_id for r in active if r.decoded >= r.output_tokens)
         self.running = [r for r in self.running if r.request_id not in finished]
-        return SimulatedStep(now, now + seconds, work, finished, step_joules(self.law, work) * factor)
+        return SimulatedStep(now, now + seconds, work, finished, joules)
 
     def _schedule(self) -> tuple[list[Request], tuple[GenerationWork, ...]]:
         """Everyone who decodes gets a token; prompts fill what is left of the chunk."""
