@@ -1,44 +1,50 @@
 """Learns what a step costs from the windows of a counter: the coefficients that attribution weighs with.
 
-A window's energy less the idle power is linear in what its steps did, so the coefficients are a least-squares
-problem over windows. Kept are only its normal equations, which fade slowly, so an update is cheap and what is
-learned follows the device as it warms up or ages. Three things make it safe to use:
+What a window took above the idle power is linear in what its steps did, so the coefficients are a least
+squares problem over windows. Kept are only its normal equations, which fade slowly: an update is cheap, and
+what is learned follows the device. Three things make the result safe to use:
 
-* Coefficients are never negative (`nonnegative_least_squares`).
-* Real steps are not quite affine in the batch. Left alone, that bends the marginal costs (context most). So
-  a deviation that is piecewise linear in the decoded tokens of a step is fitted along and then left out:
-  marginalised under the prior that it is a few percent.
-* Each coefficient is drawn towards its prior as if the prior were right to within 100 %, so what the traffic
-  does not tell apart stays as it was. Of the prior only the ratios count; its scale is taken from the data.
+* No coefficient is negative (`nonnegative_least_squares`).
+* Real steps are not quite affine in the batch. Left alone, that bends the marginal costs, that of context
+  most. So a deviation that is piecewise linear in the tokens a step decodes is fitted along and then left
+  out: it is marginalised, under the prior that it is a few percent.
+* Every coefficient is drawn towards its prior as if that were right to within 100 %, so what the traffic
+  cannot tell apart stays as it was. Of the prior only the ratios count; its scale is taken from the data.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.core.attribution import GenerationWork, StepCoefficients
 from services.core.nnls import nonnegative_least_squares
+from services.core.residuals import Residuals
 
-__all__ = ["FEATURES", "StepCalibration", "step_features"]
+__all__ = ["FEATURES", "MIN_WINDOWS", "StepCalibration", "step_features"]
 
+Array = NDArray[np.float64]
+
+_KNOTS = np.array([0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0])
 _COEFFICIENTS = 5
-_KNOTS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 FEATURES = _COEFFICIENTS + len(_KNOTS)
 """Length of a row of features: what the five coefficients multiply, then the hat functions of the batch."""
 MEMORY_WINDOWS = 20_000
 """Windows after which an observation counts 1/e."""
-MIN_WINDOWS = 200
-"""Windows before the fit is used instead of the prior."""
+MIN_WINDOWS = 256
+"""Windows that a fit needs to replace the prior."""
 _WINDOW_DEVIATION = 0.05
 _PRIOR_DEVIATION = 1.0
-_BEND_DEVIATION = 0.1
+_BEND_DEVIATION = 0.05
+_LEAST_EXPECTED = 0.1
+_OWN, _HATS = slice(0, _COEFFICIENTS), slice(_COEFFICIENTS, FEATURES)
 
 
 def step_features(work: Sequence[GenerationWork]) -> list[float]:
-    """What the coefficients multiply in one step: sums of p, p*x, d, x; 1; and the batch's hat functions."""
+    """What the coefficients multiply in one step: sums of p, p*x, d, x; 1; then the hats of the batch."""
     prompt = prompt_context = decoded = context = 0
     for each in work:
         prompt += each.prefill_tokens
@@ -51,64 +57,124 @@ def step_features(work: Sequence[GenerationWork]) -> list[float]:
 def _hats(decoded: int) -> list[float]:
     """Weights of the two knots around, which interpolate linearly; beyond the last they extrapolate."""
     hats = [0.0] * len(_KNOTS)
-    right = 1
-    while right < len(_KNOTS) - 1 and decoded > _KNOTS[right]:
-        right += 1
-    hats[right] = (decoded - _KNOTS[right - 1]) / (_KNOTS[right] - _KNOTS[right - 1])
+    right = min(max(1, (decoded - 1).bit_length() + 1), len(_KNOTS) - 1) if decoded else 1
+    hats[right] = float((decoded - _KNOTS[right - 1]) / (_KNOTS[right] - _KNOTS[right - 1]))
     hats[right - 1] = 1.0 - hats[right]
     return hats
 
 
 @dataclass(slots=True)
 class StepCalibration:
-    """Coefficients of one model on one engine and device, as far as they are known."""
+    """What is known of one model's costs on one engine and device.
+
+    `conditions` says what they hold for (engine, power limit): under others they are learned anew.
+    """
 
     prior: StepCoefficients
+    conditions: str = ""
     windows: int = 0
+    """Windows learned from."""
     version: int = 0
-    """Rises with every solution; 0: nothing but the prior."""
-    gram: NDArray[np.float64] = field(default_factory=lambda: np.zeros((FEATURES, FEATURES)))
-    moment: NDArray[np.float64] = field(default_factory=lambda: np.zeros(FEATURES))
-    expected_joules: float = 0.0
-    measured_joules: float = 0.0
-    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(FEATURES))
-    squares: float = 0.0
-    solution: NDArray[np.float64] | None = None
+    """Rises with each solution; 0: nothing but the prior is known."""
+    residuals: Residuals = field(default_factory=Residuals)
+    _gram: Array = field(default_factory=lambda: np.zeros((FEATURES, FEATURES)))
+    _moment: Array = field(default_factory=lambda: np.zeros(FEATURES))
+    _sums: Array = field(default_factory=lambda: np.zeros(FEATURES))
+    _joules: float = 0.0
+    _solution: Array = field(default_factory=lambda: np.zeros(FEATURES))
 
     @property
     def coefficients(self) -> StepCoefficients:
-        return self.prior if self.solution is None else StepCoefficients(*self.solution[:_COEFFICIENTS].tolist())
+        """In joules: the last solution, the prior before there is one."""
+        return StepCoefficients(*self._solution[_OWN].tolist()) if self.version else self.prior
 
-    def observe(self, features: NDArray[np.float64], joules: NDArray[np.float64]) -> None:
-        """Learns windows: `features` (n, FEATURES), `joules` (n,) above the idle power."""
-        n = len(joules)
-        expected = self.expected(features)
-        floor = 0.1 * max(expected.mean(), joules.mean())
-        weights = 1.0 / np.maximum(expected * (joules.sum() / expected.sum()), floor) ** 2
-        keep = math.exp(-n / MEMORY_WINDOWS)
-        self.gram = keep * self.gram + (features * weights[:, None]).T @ features
-        self.moment = keep * self.moment + features.T @ (weights * joules)
-        self.sums = keep * self.sums + features.sum(axis=0)
-        self.measured_joules = keep * self.measured_joules + joules.sum()
-        self.windows += n
+    def expected_joules(self, features: Array) -> Array:
+        """What windows (or steps) of `features` (n, FEATURES) take above the idle power, J (n,)."""
+        own = self._solution if self.version else np.array(astuple(self.prior))
+        return np.asarray(features[:, : len(own)] @ own)
 
-    def expected(self, features):
-        c = np.array(astuple(self.prior)) if self.solution is None else self.solution
-        return features[:, : len(c)] @ c
+    def observe(self, features: Array, joules: Array) -> None:
+        """Learns windows in order of time: `features` (n, FEATURES), `joules` (n,) above the idle power.
 
-    def solve(self) -> None:
-        prior = np.array(astuple(self.prior))
-        prior *= self.measured_joules / (self.sums[:_COEFFICIENTS] @ prior)
-        scale = np.maximum(prior, 0.1 * self.measured_joules / np.maximum(self.sums[:5], 1e-9))
-        bend = _BEND_DEVIATION * (prior[4] + prior[2] * np.array(_KNOTS))
-        ridge_b = _WINDOW_DEVIATION**2 / bend**2
-        ridge_a = _WINDOW_DEVIATION**2 / (_PRIOR_DEVIATION*scale)**2
-        a, b = slice(0, 5), slice(5, FEATURES)
-        G = self.gram
-        H = np.linalg.inv(G[b, b] + np.diag(ridge_b))
-        Ga = G[a, a] - G[a, b] @ H @ G[b, a] + np.diag(ridge_a)
-        ma = self.moment[a] - G[a, b] @ H @ self.moment[b] + ridge_a * prior
-        ca = nonnegative_least_squares(Ga * np.outer(scale, scale), ma * scale) * scale
-        cb = H @ (self.moment[b] - G[b, a] @ ca)
-        self.solution = np.concatenate([ca, cb])
+        Windows are weighted to count by their relative error.
+        """
+        expected = self.expected_joules(features)
+        if not self.version:
+            expected = expected * max(0.0, joules.sum()) / max(expected.sum(), np.finfo(float).tiny)
+        else:
+            self.residuals.add(joules, expected, MEMORY_WINDOWS)
+        floor = max(_LEAST_EXPECTED * joules.mean(), np.finfo(float).eps)
+        weights = 1.0 / np.maximum(expected, floor) ** 2
+        kept = math.exp(-len(joules) / MEMORY_WINDOWS)
+        self._gram = kept * self._gram + (features * weights[:, None]).T @ features
+        self._moment = kept * self._moment + features.T @ (weights * joules)
+        self._sums = kept * self._sums + features.sum(axis=0)
+        self._joules = kept * self._joules + float(joules.sum())
+        self.windows += len(joules)
+        if self.windows >= MIN_WINDOWS and self._joules > 0:
+            self._solve()
+
+    def _solve(self) -> None:
+        prior = self._scaled_prior()
+        # A coefficient whose prior is 0 may come to explain a tenth of everything.
+        scale = np.maximum(prior, 0.1 * self._joules / np.maximum(self._sums[_OWN], 1.0))
+        ridge = (_WINDOW_DEVIATION / (_PRIOR_DEVIATION * scale)) ** 2
+        bend = _BEND_DEVIATION * np.maximum(prior[4] + prior[2] * _KNOTS, 1e-6 * scale[4])
+        across = self._gram[_OWN, _HATS] @ np.linalg.inv(
+            self._gram[_HATS, _HATS] + np.diag((_WINDOW_DEVIATION / bend) ** 2)
+        )
+        gram = self._gram[_OWN, _OWN] - across @ self._gram[_HATS, _OWN] + np.diag(ridge)
+        moment = self._moment[_OWN] - across @ self._moment[_HATS] + ridge * prior
+        own = nonnegative_least_squares(gram * np.outer(scale, scale), moment * scale) * scale
+        hats = np.linalg.solve(
+            self._gram[_HATS, _HATS] + np.diag((_WINDOW_DEVIATION / bend) ** 2),
+            self._moment[_HATS] - self._gram[_HATS, _OWN] @ own,
+        )
+        self._solution = np.concatenate([own, hats])
         self.version += 1
+
+    def _scaled_prior(self) -> Array:
+        """The prior at the scale at which it explains the sum of what was measured."""
+        prior = np.array(astuple(self.prior))
+        explained = float(self._sums[_OWN] @ prior)
+        if explained > 0:
+            return prior * (self._joules / explained)
+        # Nothing is known of the ratios: a step costs, whatever it does.
+        return np.array([0.0, 0.0, 0.0, 0.0, self._joules / max(float(self._sums[4]), 1.0)])
+
+    def to_state(self) -> dict[str, Any]:
+        """Everything but the prior, as JSON values."""
+        return {
+            "conditions": self.conditions,
+            "windows": self.windows,
+            "version": self.version,
+            "residuals": self.residuals.to_state(),
+            "gram": self._gram.tolist(),
+            "moment": self._moment.tolist(),
+            "sums": self._sums.tolist(),
+            "joules": self._joules,
+            "solution": self._solution.tolist(),
+        }
+
+    @classmethod
+    def from_state(cls, prior: StepCoefficients, state: dict[str, Any]) -> "StepCalibration":
+        """Inverse of `to_state`. Raises ValueError, KeyError or TypeError for what it never wrote."""
+        return cls(
+            prior,
+            str(state["conditions"]),
+            int(state["windows"]),
+            int(state["version"]),
+            Residuals.from_state(state["residuals"]),
+            _finite(state["gram"], (FEATURES, FEATURES)),
+            _finite(state["moment"], (FEATURES,)),
+            _finite(state["sums"], (FEATURES,)),
+            float(state["joules"]),
+            _finite(state["solution"], (FEATURES,)),
+        )
+
+
+def _finite(values: Any, shape: tuple[int, ...]) -> Array:
+    array = np.array(values, dtype=float)
+    if array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"has shape {array.shape}, must be finite numbers of shape {shape}")
+    return array
