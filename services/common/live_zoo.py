@@ -57,6 +57,12 @@ def _fixed_settings(current: Zoo, zoo: Zoo) -> Iterator[tuple[str, object, objec
     for key, value, now in _differences("", _plain(current, LIVE_SECTIONS), _plain(zoo, LIVE_SECTIONS)):
         yield key, value, now, remedy
     running = {model.id: model for model in current.models}
+    devices = {(worker.model, worker.address): worker.device_ids for worker in current.workers}
+    for i, worker in enumerate(zoo.workers):
+        counted = devices.get((worker.model, worker.address), worker.device_ids)
+        if counted != worker.device_ids:
+            remedy = "cannot change while the worker runs: give it another address, or restart the system"
+            yield f"workers[{i}].device_ids", worker.device_ids, counted, remedy
     remedy = "cannot change while the model runs: give it another id, or restart the system"
     for i, model in enumerate(zoo.models):
         if (before := running.get(model.id)) is None:

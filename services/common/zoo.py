@@ -21,7 +21,13 @@ def _check_address(address: str) -> str:
     return address
 
 
+def _check_unique(key: str, values: tuple[str, ...]) -> None:
+    if repeated := sorted({value for value in values if values.count(value) > 1}):
+        raise ValueError(f"{key} must not repeat {', '.join(repeated)}")
+
+
 Address = Annotated[str, AfterValidator(_check_address)]
+DeviceId = Annotated[str, Field(min_length=1, max_length=256)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 OpenUnit = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -154,11 +160,19 @@ class WorkerSettings(_Section):
     Attributes:
         model: id of the model it serves.
         address: where routers reach it.
+        device_ids: the counters whose energy it causes, all of a tensor-parallel group; GPUs by UUID, as
+            `messplus meters` lists them. Empty: all counters of the energy service.
 
     """
 
     model: Name
     address: Address
+    device_ids: tuple[DeviceId, ...] = Field(default=(), max_length=16)
+
+    @model_validator(mode="after")
+    def _no_device_twice(self) -> "WorkerSettings":
+        _check_unique("device_ids", self.device_ids)
+        return self
 
 
 class SlaClassSettings(_Section):
@@ -248,7 +262,10 @@ class EnergySettings(_Section):
 
     Attributes:
         address: where workers and routers reach the energy service.
-        meter: "cpu-process" (CPU-seconds times `watts_per_core`, MODELLED) or "replay".
+        meter: "nvml" (GPUs of NVIDIA), "rapl" (CPU packages and memory), "cpu-process" (CPU-seconds times
+            `watts_per_core`, MODELLED) or "replay"; `messplus meters` lists what a machine has.
+        poll_seconds: time between two samples of an nvml or rapl counter, s.
+        devices: ids of the nvml or rapl meters to read; empty: all of the machine.
         watts_per_core: power of one busy core, W.
         idle_watts_per_worker: power of a loaded but idle worker, W; only used in totals with idle.
         metered_idle_watts_per_worker: what the meter shows of an idle worker, W; up to it, joules that were
@@ -258,7 +275,9 @@ class EnergySettings(_Section):
     """
 
     address: Address = "127.0.0.1:50081"
-    meter: Literal["cpu-process", "replay"] = "cpu-process"
+    meter: Literal["nvml", "rapl", "cpu-process", "replay"] = "cpu-process"
+    poll_seconds: float = Field(default=0.02, ge=0.02, le=0.05, allow_inf_nan=False)
+    devices: tuple[DeviceId, ...] = Field(default=(), max_length=64)
     watts_per_core: Positive = 10.0
     idle_watts_per_worker: NonNegative = 0.5
     metered_idle_watts_per_worker: NonNegative = 0.05
@@ -268,6 +287,13 @@ class EnergySettings(_Section):
     def _replay_needs_file(self) -> "EnergySettings":
         if self.meter == "replay" and self.replay_file is None:
             raise ValueError("meter: replay needs replay_file")
+        return self
+
+    @model_validator(mode="after")
+    def _devices_of_a_counter(self) -> "EnergySettings":
+        _check_unique("devices", self.devices)
+        if self.devices and self.meter not in ("nvml", "rapl"):
+            raise ValueError(f"devices only go with meter nvml or rapl, not with {self.meter}")
         return self
 
 

@@ -139,6 +139,8 @@ class WindowAttribution:
     """Per generation that was active in the window."""
     unattributed: Mapping[UnattributedReason, int]
     """Microjoules per reason; reasons with nothing are left out."""
+    is_estimated: bool = False
+    """True: no counter measured this window, its energy follows from coefficients and is in no balance."""
 
 
 @dataclass(slots=True)

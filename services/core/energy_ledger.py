@@ -15,6 +15,7 @@ from services.core.attribution import (
     WindowAttribution,
     attribute_window,
 )
+from services.core.energy_estimate import estimate_gap
 
 __all__ = ["Balance", "EnergyLedger", "Reading"]
 
@@ -27,6 +28,8 @@ class Reading:
 
     monotonic_nanoseconds: int
     cumulative_microjoules: int
+    follows_gap: bool = False
+    """True: what the counter rose by since the last reading is unknown; counting goes on from here."""
 
 
 @dataclass(slots=True)
@@ -77,6 +80,8 @@ class EnergyLedger:
         A counter that went backwards was reset, and its window is unknown. A reading that is not newer
         than the last one is left to the next.
         """
+        if reading.follows_gap:
+            self._last_microjoules = None
         self._advance(reading.monotonic_nanoseconds, reading.cumulative_microjoules)
 
     def lose(self, monotonic_nanoseconds: int) -> None:
@@ -114,14 +119,17 @@ class EnergyLedger:
         self.balance.unattributed_microjoules[UnattributedReason.OVERHEAD] += microjoules
 
     def settle(self, complete_until_nanoseconds: float) -> list[WindowAttribution]:
-        """Closes the windows up to a time before which no further step can begin, and attributes them."""
-        attributions = []
+        """Closes the windows up to a time before which no further step can begin, and attributes them.
+
+        Where the counter was reset or away, the attribution is an estimate, which no balance contains.
+        """
+        attributions: list[WindowAttribution] = []
         while self._open:
             oldest = self._open[0]
             if isinstance(oldest, _Gap):
                 if complete_until_nanoseconds <= oldest.start_nanoseconds:
                     break
-                self._close_gap(oldest, complete_until_nanoseconds)
+                attributions.append(self._close_gap(oldest, complete_until_nanoseconds))
             elif (
                 oldest.end_nanoseconds <= complete_until_nanoseconds
                 or len(self._open) > self._max_open_windows
@@ -139,12 +147,13 @@ class EnergyLedger:
         self.closed_until_nanoseconds = window.end_nanoseconds
         return attribution
 
-    def _close_gap(self, gap: _Gap, until_nanoseconds: float) -> None:
+    def _close_gap(self, gap: _Gap, until_nanoseconds: float) -> WindowAttribution:
         # A gap has no energy to wait for, so it closes as far as the steps are known.
-        gap.start_nanoseconds = int(min(gap.end_nanoseconds, until_nanoseconds))
-        self.closed_until_nanoseconds = gap.start_nanoseconds
+        start, end = gap.start_nanoseconds, int(min(gap.end_nanoseconds, until_nanoseconds))
+        gap.start_nanoseconds = self.closed_until_nanoseconds = end
         if gap.start_nanoseconds == gap.end_nanoseconds:
             self._open.popleft()
+        return estimate_gap(start, end, self._steps, self.idle_watts)
 
     def _advance(self, nanoseconds: int, microjoules: int | None) -> None:
         if self._began_nanoseconds is None:

@@ -312,14 +312,15 @@ class Fold:
             self.state.counters.repeats += 1
         else:
             generation.has_energy = True
-            self._count_energy(join, generation, float(event.energy_joules))
+            self._count_energy(join, generation, event)
 
-    def _count_energy(self, join: Join, generation: Generation, energy_joules: float) -> None:
+    def _count_energy(self, join: Join, generation: Generation, event: EnergyAttributed) -> None:
+        energy_joules = float(event.energy_joules)
         explored = not generation.failed and generation is not join.generations[join.served]
         self.state.sla_class(join.sla_class).count_energy(energy_joules, explored)
         model_index = self._models.get(generation.model_id)
-        if generation.failed or model_index is None:
-            # Half an answer costs real joules, but says nothing of what an answer costs.
+        if generation.failed or model_index is None or event.quality == "ESTIMATED":
+            # Half an answer costs real joules, but says nothing of what one costs; nor does an estimate.
             return
         self.state.energy[model_index].add(energy_joules)
         if self._policy.learns_from_served:

@@ -60,7 +60,7 @@ class EnergyAccounting:
             there are none, each worker has the meter of its process.
         recent: keeps the published figures.
         publish: takes each final figure, once.
-        counter_workers: how many workers idle on each counter.
+        idle_workers: per counter, how many workers idle on it; 1 where it is not named.
 
     """
 
@@ -70,13 +70,15 @@ class EnergyAccounting:
         counters: Sequence[Meter],
         recent: RecentEnergy,
         publish: Callable[[EnergyAttributed], None],
-        counter_workers: int = 1,
+        idle_workers: Mapping[str, int],
     ) -> None:
         self._settings, self._recent, self._publish = settings, recent, publish
         self._generations = OpenGenerations(recent)
         self._workers: dict[str, _Worker] = {}
         self._counters = {
-            meter.meter_id: self._books(meter, settings.idle_watts_per_worker * counter_workers)
+            meter.meter_id: self._books(
+                meter, settings.idle_watts_per_worker * idle_workers.get(meter.meter_id, 1)
+            )
             for meter in counters
         }
         self._processes: dict[str, MeteredLedger] = {}
@@ -119,12 +121,14 @@ class EnergyAccounting:
             self._drop(worker_id, "the service is stopping")
         self._settle(self._counters.values())
 
-    def change_models(self, coefficients: Mapping[str, StepCoefficients], counter_workers: int) -> None:
+    def change_models(
+        self, coefficients: Mapping[str, StepCoefficients], idle_workers: Mapping[str, int]
+    ) -> None:
         """Step costs from now on; those of models that are gone stay, for their workers end their answers."""
         known = {**self._settings.coefficients, **coefficients}
         self._settings = replace(self._settings, coefficients=known)
-        for counter in self._counters.values():
-            counter.ledger.idle_watts = self._settings.idle_watts_per_worker * counter_workers
+        for meter_id, counter in self._counters.items():
+            counter.ledger.idle_watts = self._settings.idle_watts_per_worker * idle_workers.get(meter_id, 1)
 
     def of_request(self, request_id: str) -> list[EnergyAttributed]:
         """The final figures of a request's generations. Raises NotFoundError."""
@@ -258,7 +262,7 @@ class EnergyAccounting:
         for meter in meters:
             for attribution in meter.settle():
                 for generation_id, share in attribution.shares.items():
-                    self._generations.charge(generation_id, share)
+                    self._generations.charge(generation_id, share, attribution.is_estimated)
         for figure in self._generations.pop_settled():
             self._recent.add([figure])
             attributes = {"gen_ai.request.model": figure.model_id, "messplus.energy.method": figure.method}

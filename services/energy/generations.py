@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from services.core.attribution import EnergyShare
 from services.core.events import EnergyAttributed
 from services.energy.metering import MeteredLedger
-from services.energy.meters.base import MICROJOULES_PER_JOULE
+from services.energy.meters.base import MICROJOULES_PER_JOULE, Meter
 from services.energy.reports import ReportedStep, ReportedWork, WorkerReport
+
+ESTIMATE = "coefficients"
+"""Method of the part of a figure that no counter measured."""
 
 
 @dataclass(slots=True)
@@ -21,6 +24,7 @@ class _Open:
     last_end_nanoseconds: int = 0
     finished: bool = False
     share: EnergyShare | None = None
+    is_estimated: bool = False
 
     def is_settled(self) -> bool:
         """Whether every meter has closed its windows up to the last step."""
@@ -52,9 +56,10 @@ class OpenGenerations:
             generation.last_end_nanoseconds = max(generation.last_end_nanoseconds, step.end_nanoseconds)
             generation.finished = generation.finished or reported.finished
 
-    def charge(self, generation_id: str, share: EnergyShare) -> None:
-        """Adds a window's share to an open generation."""
+    def charge(self, generation_id: str, share: EnergyShare, is_estimated: bool) -> None:
+        """Adds a window's share to an open generation; one estimated share makes the figure an estimate."""
         if generation := self._open.get(generation_id):
+            generation.is_estimated = generation.is_estimated or is_estimated
             generation.share = share if generation.share is None else generation.share + share
 
     def abandon(self, worker_id: str) -> None:
@@ -73,12 +78,13 @@ class OpenGenerations:
     def pop_settled(self) -> Iterator[EnergyAttributed]:
         """Removes the generations that are final and yields their figures.
 
-        One of which nothing was measured yields none: an unknown energy is not 0 J.
+        One of which nothing was measured or estimated yields none: an unknown energy is not 0 J.
         """
         for generation_id in [key for key, generation in self._open.items() if generation.is_settled()]:
             generation = self._open.pop(generation_id)
-            if generation.share is not None:
-                yield _figure(generation_id, generation, generation.share)
+            share = generation.share
+            if share is not None and (share.total_microjoules > 0 or not generation.is_estimated):
+                yield _figure(generation_id, generation, share)
 
     def _begin(self, report: WorkerReport, reported: ReportedWork, meters: Sequence[MeteredLedger]) -> _Open:
         generation = _Open(
@@ -95,7 +101,7 @@ class OpenGenerations:
 
 def _figure(generation_id: str, generation: _Open, share: EnergyShare) -> EnergyAttributed:
     meters = [metered.meter for metered in generation.meters]
-    measured = all(meter.quality == "MEASURED" for meter in meters)
+    methods = {meter.method for meter in meters} | ({ESTIMATE} if generation.is_estimated else set())
     return EnergyAttributed(
         request_id=generation.request_id,
         generation_id=generation_id,
@@ -104,8 +110,12 @@ def _figure(generation_id: str, generation: _Open, share: EnergyShare) -> Energy
         prefill_energy_joules=share.prefill_microjoules / MICROJOULES_PER_JOULE,
         decode_energy_joules=share.decode_microjoules / MICROJOULES_PER_JOULE,
         shared_energy_joules=share.shared_microjoules / MICROJOULES_PER_JOULE,
-        quality="MEASURED" if measured else "MODELLED",
-        method="+".join(sorted({meter.method for meter in meters})),
+        quality="ESTIMATED" if generation.is_estimated else _quality(meters),
+        method="+".join(sorted(methods)),
         tier=generation.tier,
         traceparent=generation.traceparent,
     )
+
+
+def _quality(meters: Sequence[Meter]) -> str:
+    return "MEASURED" if all(meter.quality == "MEASURED" for meter in meters) else "MODELLED"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from services.core.attribution import WindowAttribution
 from services.core.energy_ledger import Balance, EnergyLedger
-from services.energy.meters.base import Meter, Unavailable
+from services.energy.meters.base import Meter, Observed, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class MeterStatus:
 
     meter_id: str
     kind: str
+    method: str
     quality: str
     available: bool
     detail: str
@@ -21,6 +22,7 @@ class MeterStatus:
     read_microjoules: int
     """All that was read; `balance` covers the part whose windows have closed."""
     balance: Balance
+    observed: Observed
 
 
 @dataclass(slots=True)
@@ -42,13 +44,14 @@ class MeteredLedger:
         return cls(meter, EnergyLedger(idle_watts, final, max_open_windows))
 
     def poll(self, monotonic_nanoseconds: int) -> None:
-        """Reads the meter once; the time is that of the attempt and counts only if it fails."""
-        reading = self.meter.read()
-        if isinstance(reading, Unavailable):
-            self.away = reading.reason
+        """Takes what the meter has; the time is that of the attempt and counts only if it fails."""
+        readings = self.meter.read()
+        if isinstance(readings, Unavailable):
+            self.away = readings.reason
             self.ledger.lose(monotonic_nanoseconds)
-        else:
-            self.away = ""
+            return
+        self.away = ""
+        for reading in readings:
             self.ledger.read(reading)
 
     def settle(self) -> list[WindowAttribution]:
@@ -61,10 +64,12 @@ class MeteredLedger:
         return MeterStatus(
             meter.meter_id,
             meter.kind,
+            meter.method,
             meter.quality,
             not self.away,
             self.away or meter.detail,
             meter.watts_per_core,
             ledger.read_microjoules,
             ledger.balance,
+            meter.observed,
         )

@@ -10,6 +10,7 @@ from services.energy.metering import MeterStatus
 from services.energy.meters.base import MICROJOULES_PER_JOULE
 from services.energy.power import PowerGauge
 
+_STATES = ("ok", "degraded", "failed")
 _BUCKETS_JOULES = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5]
 
 
@@ -42,6 +43,12 @@ class EnergyMetrics:
         instruments.create_observable_up_down_counter(
             "messplus.energy.unattributed", [self._unattributed], "J", "Energy of no generation, by reason."
         )
+        instruments.create_observable_up_down_counter(
+            "hw.status", [self._states], "1", "1 for the state a meter is in: ok, degraded or failed."
+        )
+        instruments.create_observable_counter(
+            "hw.errors", [self._errors], "{error}", "Windows whose energy is unknown, by reason."
+        )
         instruments.create_observable_counter(
             "messplus.energy.dropped_events", [self._lost], "{event}", "Figures the log never got."
         )
@@ -71,6 +78,19 @@ class EnergyMetrics:
                 yield Observation(
                     microjoules / MICROJOULES_PER_JOULE, {**_attributes(status), "reason": reason.value}
                 )
+
+    def _states(self, _: CallbackOptions) -> Iterable[Observation]:
+        """The alarm: a meter that is away has failed, a suspect one is degraded."""
+        for status in self._meters():
+            now = "ok" if status.available else "failed"
+            now = "degraded" if status.available and status.observed.suspect else now
+            for state in _STATES:
+                yield Observation(int(state == now), {**_attributes(status), "hw.state": state})
+
+    def _errors(self, _: CallbackOptions) -> Iterable[Observation]:
+        for status in self._meters():
+            for reason, windows in status.observed.unknown_windows.items():
+                yield Observation(windows, {**_attributes(status), "error.type": reason})
 
     def _lost(self, _: CallbackOptions) -> Iterable[Observation]:
         yield Observation(self._dropped())

@@ -19,8 +19,8 @@ from services.core.errors import StateUnavailableError
 from services.core.events import EnergyAttributed
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.adapters.redis_energy_log import RedisEnergyLog
-from services.energy.meters.base import Meter
-from services.energy.meters.replay import ReplayMeter, load_trace
+from services.energy.meters.machine import machine_counters
+from services.energy.meters.sampled import SampledMeter
 from services.energy.metrics import EnergyMetrics
 from services.energy.outbox import Outbox
 from services.energy.ports import EnergyLog
@@ -40,8 +40,13 @@ class EnergyService:
         self._recent = RecentEnergy(settings.energy_recent_requests)
         self._outbox = Outbox(log, settings.energy_buffer_events)
         self._stopping = asyncio.Event()
+        self._counters = machine_counters(zoo.energy, str(settings.zoo_file))
         self.accounting = EnergyAccounting(
-            _accounting_settings(settings, zoo), _counters(zoo), self._recent, self._publish, len(zoo.workers)
+            _accounting_settings(settings, zoo),
+            self._counters,
+            self._recent,
+            self._publish,
+            self._idle_workers(zoo),
         )
         self._metrics = EnergyMetrics(self.accounting.meters, lambda: self._outbox.dropped, time.monotonic_ns)
         address = settings.energy_listen or zoo.energy.address
@@ -54,6 +59,8 @@ class EnergyService:
     async def start(self) -> None:
         """Serves; the log may be away. Raises ConfigError when the address cannot be had."""
         await self.server.start()
+        for meter in self._samplers():
+            meter.start()
         self._tasks = [
             forever("appending energy events", self._outbox.flush),
             forever("reading meters", self._tick),
@@ -66,6 +73,7 @@ class EnergyService:
         self._stopping.set()
         await self.server.drain()
         await cancel(self._tasks)
+        await asyncio.gather(*(asyncio.to_thread(meter.stop) for meter in self._samplers()))
         self.accounting.close()
         try:
             async with asyncio.timeout(self._settings.drain_seconds):
@@ -76,7 +84,18 @@ class EnergyService:
 
     async def take_over(self, zoo: Zoo) -> None:
         """Accounts for the workers of another zoo from now on."""
-        self.accounting.change_models(_coefficients(zoo), len(zoo.workers))
+        self.accounting.change_models(_coefficients(zoo), self._idle_workers(zoo))
+
+    def _samplers(self) -> list[SampledMeter]:
+        return [meter for meter in self._counters if isinstance(meter, SampledMeter)]
+
+    def _idle_workers(self, zoo: Zoo) -> dict[str, int]:
+        """How many workers idle on each counter: those that name it, and those that name none."""
+        named = [worker.device_ids for worker in zoo.workers]
+        return {
+            meter.meter_id: sum(not device_ids or meter.meter_id in device_ids for device_ids in named)
+            for meter in self._counters
+        }
 
     def _publish(self, figure: EnergyAttributed) -> None:
         self._metrics.record(figure)
@@ -120,13 +139,6 @@ def _accounting_settings(settings: EnergyServiceSettings, zoo: Zoo) -> Accountin
 
 def _coefficients(zoo: Zoo) -> dict[str, StepCoefficients]:
     return {m.id: StepCoefficients(**m.step_energy.model_dump()) for m in zoo.models}
-
-
-def _counters(zoo: Zoo) -> list[Meter]:
-    path = zoo.energy.replay_file
-    if zoo.energy.meter != "replay" or path is None:
-        return []
-    return [ReplayMeter(load_trace(path), path.name, time.monotonic_ns)]
 
 
 def _boot_id() -> str:

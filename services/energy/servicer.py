@@ -86,6 +86,11 @@ def _meter(status: MeterStatus) -> pb.Meter:
             for reason, microjoules in balance.unattributed_microjoules.items()
         },
         watts_per_core=status.watts_per_core,
+        method=status.method,
+        update_period_seconds=status.observed.update_period_seconds,
+        lag_seconds=status.observed.lag_seconds,
+        suspect=status.observed.suspect,
+        unknown_windows=status.observed.unknown_windows,
     )
 
 

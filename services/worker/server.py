@@ -45,7 +45,9 @@ async def serve(settings: WorkerProcessSettings) -> None:
     recorder = StepRecorder(time.monotonic_ns, time.process_time)
     generations = Generations(engine, recorder, model.id, model.max_queue_size)
     server = _server(settings, model, address, engine, generations)
-    sink = GrpcStepSink(zoo.energy.address, settings.instance_id, model.id, _boot_id())
+    sink = GrpcStepSink(
+        zoo.energy.address, settings.instance_id, model.id, _boot_id(), _devices(zoo, model.id, address)
+    )
     steps = StepReporter(recorder, sink)
     redis = redis_client.connect(settings.redis_url)
     board = RedisLoadBoard(redis, Keys(zoo.name).load(settings.instance_id), model.id, address)
@@ -126,6 +128,13 @@ def _placement(zoo: Zoo, settings: WorkerProcessSettings) -> tuple[ModelSettings
         allowed = f"must be given: no worker of {settings.zoo_file} serves {settings.model}"
         raise ConfigError([ConfigProblem("environment", "MESSPLUS_ADDRESS", "(missing)", allowed)])
     return zoo.model(settings.model), address
+
+
+def _devices(zoo: Zoo, model_id: str, address: str) -> tuple[str, ...]:
+    """The counters of the worker that listens here, or of the model's only one; else all counters."""
+    of_model = [worker for worker in zoo.workers if worker.model == model_id]
+    here = [worker for worker in of_model if worker.address == address] or of_model
+    return here[0].device_ids if len(here) == 1 else ()
 
 
 def _boot_id() -> str:

@@ -14,7 +14,7 @@ from services.core.errors import InvalidRequestError, NotFoundError, StateUnavai
 from services.core.events import EnergyAttributed
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.metering import MeterStatus
-from services.energy.meters.base import Unavailable
+from services.energy.meters.base import Observed, Unavailable
 from services.energy.outbox import Outbox
 from services.energy.power import PowerGauge
 from services.energy.recent import RecentEnergy
@@ -51,7 +51,9 @@ class Bench:
     def __init__(self, *counters: "FakeCounter", idle_watts: float = 0.0) -> None:
         self.published: list[EnergyAttributed] = []
         self.recent = RecentEnergy(100)
-        self.accounting = EnergyAccounting(settings(idle_watts), counters, self.recent, self.published.append)
+        self.accounting = EnergyAccounting(
+            settings(idle_watts), counters, self.recent, self.published.append, {}
+        )
 
     def take(self, *reports: WorkerReport) -> Receipt:
         receipt = Receipt()
@@ -74,14 +76,16 @@ class Bench:
 class FakeCounter:
     """A counter that shows what it is told to."""
 
-    meter_id, kind, method, quality, detail = "gpu-0", "gpu/fake", "fake", "MEASURED", ""
+    kind, method, quality, detail = "gpu/fake", "fake", "MEASURED", ""
     watts_per_core: float | None = None
+    observed = Observed()
 
-    def __init__(self) -> None:
+    def __init__(self, meter_id: str = "gpu-0") -> None:
+        self.meter_id = meter_id
         self.shown: Reading | Unavailable = Reading(0, 0)
 
-    def read(self) -> Reading | Unavailable:
-        return self.shown
+    def read(self) -> Sequence[Reading] | Unavailable:
+        return self.shown if isinstance(self.shown, Unavailable) else [self.shown]
 
 
 class FakeLog:
@@ -132,7 +136,7 @@ def test_workers_of_new_models_report_and_those_of_removed_ones_end_their_answer
     bench.take(report(1, 0.0))
     with pytest.raises(InvalidRequestError, match="model_id"):
         bench.take(new)
-    bench.accounting.change_models({"huge": StepCoefficients(0.1, 0.0, 0.3, 0.0, 0.0)}, 1)
+    bench.accounting.change_models({"huge": StepCoefficients(0.1, 0.0, 0.3, 0.0, 0.0)}, {})
     bench.take(new, replace(report(2, 1.0, step(1, 2, work("n", True)), worker_id="new"), model_id="huge"))
     bench.take(report(2, 1.0, step(1, 2, work("g", True))))
     assert bench.joules() == {"n": WATTS, "g": WATTS}

@@ -1,6 +1,7 @@
 """What every meter can do."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.core.energy_ledger import Reading
@@ -16,8 +17,22 @@ class Unavailable:
     """Why, and what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What is known of how a meter behaves."""
+
+    update_period_seconds: float | None = None
+    """Mean time between two changes, as far as polling can tell; None where it is not known."""
+    lag_seconds: float | None = None
+    """By how much the counter is behind; its windows are shifted by it. None: not measured, taken for 0."""
+    suspect: str = ""
+    """Why its joules are doubtful; "" if they are not."""
+    unknown_windows: Mapping[str, int] = field(default_factory=dict)
+    """Windows whose energy is unknown, by reason."""
+
+
 class Meter(Protocol):
-    """A cumulative energy counter that is polled."""
+    """A cumulative energy counter."""
 
     @property
     def meter_id(self) -> str:
@@ -43,5 +58,12 @@ class Meter(Protocol):
     def watts_per_core(self) -> float | None:
         """Watts per busy core where the figure is modelled by them."""
 
-    def read(self) -> Reading | Unavailable:
-        """The counter now: microjoules that only rise, except when the counter is reset."""
+    @property
+    def observed(self) -> Observed:
+        """How it behaves, as far as that was seen."""
+
+    def read(self) -> Sequence[Reading] | Unavailable:
+        """What the counter showed since the last call, oldest first; empty where it has not changed.
+
+        Microjoules only rise, except when the counter is reset. Never waits for a device.
+        """

@@ -1,7 +1,9 @@
 """CPU-seconds of a worker process times configured watts: for machines without any counter."""
 
+from collections.abc import Sequence
+
 from services.core.energy_ledger import Reading
-from services.energy.meters.base import MICROJOULES_PER_JOULE, Unavailable
+from services.energy.meters.base import MICROJOULES_PER_JOULE, Observed, Unavailable
 
 PREFIX = "process-cpu"
 
@@ -15,6 +17,7 @@ class CpuProcessMeter:
     kind = "cpu/process"
     method = PREFIX
     quality = "MODELLED"
+    observed = Observed()
 
     def __init__(self, worker_id: str, watts_per_core: float) -> None:
         self.meter_id = f"{PREFIX}:{worker_id}"
@@ -28,6 +31,6 @@ class CpuProcessMeter:
         microjoules = round(cpu_seconds * self._microjoules_per_cpu_second)
         self._reading = Reading(monotonic_nanoseconds, microjoules)
 
-    def read(self) -> Reading | Unavailable:
+    def read(self) -> Sequence[Reading] | Unavailable:
         """The last report as a counter."""
-        return self._reading or Unavailable("the worker has not reported yet")
+        return [self._reading] if self._reading else Unavailable("the worker has not reported yet")

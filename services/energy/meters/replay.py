@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.core.energy_ledger import Reading
 from services.core.errors import ConfigError, ConfigProblem
-from services.energy.meters.base import MICROJOULES_PER_JOULE, Unavailable
+from services.energy.meters.base import MICROJOULES_PER_JOULE, Observed, Unavailable
 
 METER_ID = "replay"
 _COLUMNS = ("seconds", "joules")
@@ -29,6 +29,7 @@ class ReplayMeter:
     method = METER_ID
     meter_id = METER_ID
     quality = "MODELLED"
+    observed = Observed()
     watts_per_core: float | None = None
 
     def __init__(self, trace: Sequence[tuple[float, float]], origin: str, clock: Callable[[], int]) -> None:
@@ -37,17 +38,17 @@ class ReplayMeter:
         self._clock, self._start_nanoseconds = clock, clock()
         self._times = [round((s - first_seconds) * _NANOSECONDS_PER_SECOND) for s, _ in trace]
         self._microjoules = [round((j - first_joules) * MICROJOULES_PER_JOULE) for _, j in trace]
-        self._finished = False
+        self._given = 0
 
-    def read(self) -> Reading | Unavailable:
-        """The last reading of the trace before now; unavailable after its end."""
-        elapsed = self._clock() - self._start_nanoseconds
-        if self._finished:
+    def read(self) -> Sequence[Reading] | Unavailable:
+        """The readings of the trace that have come up since the last call; unavailable after its end."""
+        if self._given == len(self._times):
             return Unavailable("the recorded trace has ended: restart the service or record a longer one")
-        # The last reading is given once, however late it is asked for, so that its window is not lost.
-        self._finished = elapsed >= self._times[-1]
-        last = bisect_right(self._times, elapsed) - 1
-        return Reading(self._start_nanoseconds + self._times[last], self._microjoules[last])
+        due = bisect_right(self._times, self._clock() - self._start_nanoseconds)
+        first, self._given = self._given, due
+        return [
+            Reading(self._start_nanoseconds + self._times[i], self._microjoules[i]) for i in range(first, due)
+        ]
 
 
 def load_trace(path: Path) -> list[tuple[float, float]]:

@@ -1,6 +1,7 @@
 """Step reports over one client stream to the energy service, opened anew after a failure."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -19,10 +20,13 @@ class GrpcStepSink:
     A report is lost only if the stream breaks after it was written and before the service read it.
     """
 
-    def __init__(self, address: str, worker_id: str, model_id: str, boot_id: str) -> None:
+    def __init__(
+        self, address: str, worker_id: str, model_id: str, boot_id: str, device_ids: Sequence[str] = ()
+    ) -> None:
         self._channel = grpc.aio.insecure_channel(address)
         self._stub = energy_service_pb2_grpc.EnergyServiceStub(self._channel)
         self._worker_id, self._model_id, self._boot_id = worker_id, model_id, boot_id
+        self._device_ids = tuple(device_ids)
         self._call: Any = None
 
     async def offer(self, report: StepReport) -> bool:
@@ -56,6 +60,7 @@ class GrpcStepSink:
             cpu_seconds=report.cpu_seconds,
             steps=map(_step, report.steps),
             tier=common_pb2.STEP_TIER_TOKEN_TIMES,
+            device_ids=self._device_ids,
             warming_up=report.warming_up,
         )
 

@@ -267,6 +267,22 @@ class Meter(google.protobuf.message.Message):
         ) -> None: ...
         def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
 
+    @typing.final
+    class UnknownWindowsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     METER_ID_FIELD_NUMBER: builtins.int
     KIND_FIELD_NUMBER: builtins.int
     QUALITY_FIELD_NUMBER: builtins.int
@@ -276,6 +292,11 @@ class Meter(google.protobuf.message.Message):
     ATTRIBUTED_JOULES_FIELD_NUMBER: builtins.int
     UNATTRIBUTED_JOULES_FIELD_NUMBER: builtins.int
     WATTS_PER_CORE_FIELD_NUMBER: builtins.int
+    METHOD_FIELD_NUMBER: builtins.int
+    UPDATE_PERIOD_SECONDS_FIELD_NUMBER: builtins.int
+    LAG_SECONDS_FIELD_NUMBER: builtins.int
+    SUSPECT_FIELD_NUMBER: builtins.int
+    UNKNOWN_WINDOWS_FIELD_NUMBER: builtins.int
     meter_id: builtins.str
     """Id, for example a GPU UUID or "process-cpu:<worker id>"."""
     kind: builtins.str
@@ -292,9 +313,21 @@ class Meter(google.protobuf.message.Message):
     """Joules attributed to generations."""
     watts_per_core: builtins.float
     """Watts per busy core where the figure is modelled."""
+    method: builtins.str
+    """How its joules come about, as energy figures name it, for example "nvml" or "power_integration"."""
+    update_period_seconds: builtins.float
+    """Mean time between two changes of the counter, s; never below the time between two samples."""
+    lag_seconds: builtins.float
+    """By how much the counter is behind the power, s; its windows are shifted by it. Absent: not measured."""
+    suspect: builtins.str
+    """Why its figures are doubtful: the counter is more than 10 % from the integrated power. Empty: they are not."""
     @property
     def unattributed_joules(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """Joules not attributed, by reason ("idle", "overhead", "late", "unknown"). Attributed plus these equals measured."""
+
+    @property
+    def unknown_windows(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.int]:
+        """Windows whose energy is unknown, by reason ("reset", "implausible", "stopped", "unreadable", "missed")."""
 
     def __init__(
         self,
@@ -308,9 +341,19 @@ class Meter(google.protobuf.message.Message):
         attributed_joules: builtins.float = ...,
         unattributed_joules: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
         watts_per_core: builtins.float | None = ...,
+        method: builtins.str = ...,
+        update_period_seconds: builtins.float | None = ...,
+        lag_seconds: builtins.float | None = ...,
+        suspect: builtins.str = ...,
+        unknown_windows: collections.abc.Mapping[builtins.str, builtins.int] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_watts_per_core", b"_watts_per_core", "watts_per_core", b"watts_per_core"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_watts_per_core", b"_watts_per_core", "attributed_joules", b"attributed_joules", "available", b"available", "detail", b"detail", "kind", b"kind", "measured_joules", b"measured_joules", "meter_id", b"meter_id", "quality", b"quality", "unattributed_joules", b"unattributed_joules", "watts_per_core", b"watts_per_core"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_lag_seconds", b"_lag_seconds", "_update_period_seconds", b"_update_period_seconds", "_watts_per_core", b"_watts_per_core", "lag_seconds", b"lag_seconds", "update_period_seconds", b"update_period_seconds", "watts_per_core", b"watts_per_core"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_lag_seconds", b"_lag_seconds", "_update_period_seconds", b"_update_period_seconds", "_watts_per_core", b"_watts_per_core", "attributed_joules", b"attributed_joules", "available", b"available", "detail", b"detail", "kind", b"kind", "lag_seconds", b"lag_seconds", "measured_joules", b"measured_joules", "meter_id", b"meter_id", "method", b"method", "quality", b"quality", "suspect", b"suspect", "unattributed_joules", b"unattributed_joules", "unknown_windows", b"unknown_windows", "update_period_seconds", b"update_period_seconds", "watts_per_core", b"watts_per_core"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_lag_seconds", b"_lag_seconds"]) -> typing.Literal["lag_seconds"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_update_period_seconds", b"_update_period_seconds"]) -> typing.Literal["update_period_seconds"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_watts_per_core", b"_watts_per_core"]) -> typing.Literal["watts_per_core"] | None: ...
 
 Global___Meter: typing_extensions.TypeAlias = Meter
