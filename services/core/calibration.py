@@ -82,23 +82,26 @@ class StepCalibration:
     _sums: Array = field(default_factory=lambda: np.zeros(FEATURES))
     _joules: float = 0.0
     _solution: Array = field(default_factory=lambda: np.zeros(FEATURES))
+    _solved: StepCoefficients | None = None
 
     @property
     def coefficients(self) -> StepCoefficients:
         """In joules: the last solution, the prior before there is one."""
-        return StepCoefficients(*self._solution[_OWN].tolist()) if self.version else self.prior
+        return self._solved or self.prior
 
-    def expected_joules(self, features: Array) -> Array:
-        """What windows (or steps) of `features` (n, FEATURES) take above the idle power, J (n,)."""
-        own = self._solution if self.version else np.array(astuple(self.prior))
-        return np.asarray(features[:, : len(own)] @ own)
+    @property
+    def joules_per_feature(self) -> Array:
+        """What windows or steps take above the idle power is their features times this, J (FEATURES,)."""
+        if self.version:
+            return self._solution
+        return np.array([*astuple(self.prior), *np.zeros(len(_KNOTS))])
 
     def observe(self, features: Array, joules: Array) -> None:
         """Learns windows in order of time: `features` (n, FEATURES), `joules` (n,) above the idle power.
 
         Windows are weighted to count by their relative error.
         """
-        expected = self.expected_joules(features)
+        expected = features @ self.joules_per_feature
         if not self.version:
             expected = expected * max(0.0, joules.sum()) / max(expected.sum(), np.finfo(float).tiny)
         else:
@@ -130,7 +133,7 @@ class StepCalibration:
             self._gram[_HATS, _HATS] + np.diag((_WINDOW_DEVIATION / bend) ** 2),
             self._moment[_HATS] - self._gram[_HATS, _OWN] @ own,
         )
-        self._solution = np.concatenate([own, hats])
+        self._solution, self._solved = np.concatenate([own, hats]), StepCoefficients(*own.tolist())
         self.version += 1
 
     def _scaled_prior(self) -> Array:
@@ -159,7 +162,7 @@ class StepCalibration:
     @classmethod
     def from_state(cls, prior: StepCoefficients, state: dict[str, Any]) -> "StepCalibration":
         """Inverse of `to_state`. Raises ValueError, KeyError or TypeError for what it never wrote."""
-        return cls(
+        calibration = cls(
             prior,
             str(state["conditions"]),
             int(state["windows"]),
@@ -168,9 +171,12 @@ class StepCalibration:
             _finite(state["gram"], (FEATURES, FEATURES)),
             _finite(state["moment"], (FEATURES,)),
             _finite(state["sums"], (FEATURES,)),
-            float(state["joules"]),
+            float(_finite(state["joules"], ())),
             _finite(state["solution"], (FEATURES,)),
         )
+        if calibration.version:
+            calibration._solved = StepCoefficients(*calibration._solution[_OWN].tolist())
+        return calibration
 
 
 def _finite(values: Any, shape: tuple[int, ...]) -> Array:

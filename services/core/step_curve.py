@@ -1,6 +1,7 @@
 """What an engine had done by any moment: windows can then be cut anywhere, at any lag."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,12 @@ class StepCurve:
         slopes = np.cumsum(np.concatenate([rates, -rates])[order], axis=0)
         grown = np.cumsum(slopes[:-1] * np.diff(self._times)[:, None], axis=0)
         self._values = np.vstack([np.zeros(features.shape[1]), grown]) if len(times) else grown
+
+    def weighted(self, weights: Array) -> "StepCurve":
+        """The curve of one feature: these, summed with weights (m,)."""
+        summed = copy(self)
+        summed._values = (self._values @ weights)[:, None]
+        return summed
 
     def between(self, starts: Sequence[int], ends: Sequence[int], lag_nanoseconds: float = 0.0) -> Array:
         """Features (k, m) inside the intervals [start, end), all shifted back by a lag."""

@@ -1,10 +1,11 @@
 """The generations whose energy is not final yet."""
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from services.core.attribution import EnergyShare
+from services.core.attribution import EnergyShare, UnattributedReason, WindowAttribution
 from services.core.events import EnergyAttributed
+from services.core.uncertainty import Exposure, half_width_joules
 from services.energy.metering import MeteredLedger
 from services.energy.meters.base import MICROJOULES_PER_JOULE, Meter
 from services.energy.reports import ReportedStep, ReportedWork, WorkerReport
@@ -25,6 +26,9 @@ class _Open:
     finished: bool = False
     share: EnergyShare | None = None
     is_estimated: bool = False
+    is_bounded: bool = True
+    """Whether the coefficients were calibrated all the time, so that their residuals say how far to trust."""
+    exposures: dict[str, Exposure] = field(default_factory=dict)
 
     def is_settled(self) -> bool:
         """Whether every meter has closed its windows up to the last step."""
@@ -56,11 +60,15 @@ class OpenGenerations:
             generation.last_end_nanoseconds = max(generation.last_end_nanoseconds, step.end_nanoseconds)
             generation.finished = generation.finished or reported.finished
 
-    def charge(self, generation_id: str, share: EnergyShare, is_estimated: bool) -> None:
-        """Adds a window's share to an open generation; one estimated share makes the figure an estimate."""
-        if generation := self._open.get(generation_id):
-            generation.is_estimated = generation.is_estimated or is_estimated
-            generation.share = share if generation.share is None else generation.share + share
+    def charge(self, metered: MeteredLedger, attribution: WindowAttribution) -> None:
+        """Adds a window's shares to the open generations; one estimated share makes a figure an estimate."""
+        idle = attribution.unattributed.get(UnattributedReason.IDLE, 0)
+        joules = (attribution.window.energy_microjoules - idle) / MICROJOULES_PER_JOULE
+        for generation_id, share in attribution.shares.items():
+            if generation := self._open.get(generation_id):
+                generation.is_estimated = generation.is_estimated or attribution.is_estimated
+                generation.share = share if generation.share is None else generation.share + share
+                _expose(generation, metered, share, joules)
 
     def abandon(self, worker_id: str) -> None:
         """The worker is gone: what its generations have so far becomes final."""
@@ -99,6 +107,27 @@ class OpenGenerations:
         return generation
 
 
+def _expose(generation: _Open, metered: MeteredLedger, share: EnergyShare, window_joules: float) -> None:
+    calibration = metered.calibration.models.get(generation.model_id)
+    if calibration is None or not calibration.version:
+        generation.is_bounded = False
+        return
+    exposure = generation.exposures.setdefault(metered.meter.meter_id, Exposure())
+    exposure.add(share.total_microjoules / MICROJOULES_PER_JOULE, window_joules, calibration.residuals)
+
+
+def _uncertainty_joules(generation: _Open) -> float | None:
+    if generation.is_estimated or not generation.is_bounded:
+        return None
+    calibrations = {metered.meter.meter_id: metered.calibration for metered in generation.meters}
+    return half_width_joules(
+        sum(
+            exposure.variance(calibrations[meter_id].models[generation.model_id].residuals)
+            for meter_id, exposure in generation.exposures.items()
+        )
+    )
+
+
 def _figure(generation_id: str, generation: _Open, share: EnergyShare) -> EnergyAttributed:
     meters = [metered.meter for metered in generation.meters]
     methods = {meter.method for meter in meters} | ({ESTIMATE} if generation.is_estimated else set())
@@ -110,6 +139,7 @@ def _figure(generation_id: str, generation: _Open, share: EnergyShare) -> Energy
         prefill_energy_joules=share.prefill_microjoules / MICROJOULES_PER_JOULE,
         decode_energy_joules=share.decode_microjoules / MICROJOULES_PER_JOULE,
         shared_energy_joules=share.shared_microjoules / MICROJOULES_PER_JOULE,
+        uncertainty_joules=_uncertainty_joules(generation),
         quality="ESTIMATED" if generation.is_estimated else _quality(meters),
         method="+".join(sorted(methods)),
         tier=generation.tier,

@@ -84,7 +84,7 @@ class EnergyService:
 
     async def take_over(self, zoo: Zoo) -> None:
         """Accounts for the workers of another zoo from now on."""
-        self.accounting.change_models(_coefficients(zoo), self._idle_workers(zoo))
+        self.accounting.change_models(_coefficients(zoo), self._idle_workers(zoo), _conditions(zoo))
 
     def _samplers(self) -> list[SampledMeter]:
         return [meter for meter in self._counters if isinstance(meter, SampledMeter)]
@@ -134,11 +134,17 @@ def _accounting_settings(settings: EnergyServiceSettings, zoo: Zoo) -> Accountin
         coefficients=_coefficients(zoo),
         boot_id=_boot_id(),
         worker_timeout_seconds=settings.energy_worker_timeout_seconds,
+        conditions=_conditions(zoo),
     )
 
 
 def _coefficients(zoo: Zoo) -> dict[str, StepCoefficients]:
     return {m.id: StepCoefficients(**m.step_energy.model_dump()) for m in zoo.models}
+
+
+def _conditions(zoo: Zoo) -> dict[str, str]:
+    """What step costs hold for: other weights, another engine or another number of threads cost otherwise."""
+    return {m.id: f"{m.engine}, {m.source or m.id}, {m.threads} threads" for m in zoo.models}
 
 
 def _boot_id() -> str:
