@@ -24,13 +24,14 @@ from services.core.attribution import GenerationWork, StepCoefficients
 from services.core.nnls import nonnegative_least_squares
 from services.core.residuals import Residuals
 
-__all__ = ["FEATURES", "MIN_WINDOWS", "StepCalibration", "step_features"]
+__all__ = ["COEFFICIENTS", "FEATURES", "MIN_WINDOWS", "StepCalibration", "step_features"]
 
 Array = NDArray[np.float64]
 
 _KNOTS = np.array([0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0])
-_COEFFICIENTS = 5
-FEATURES = _COEFFICIENTS + len(_KNOTS)
+COEFFICIENTS = 5
+"""alpha, alpha2, beta, kappa, F."""
+FEATURES = COEFFICIENTS + len(_KNOTS)
 """Length of a row of features: what the five coefficients multiply, then the hat functions of the batch."""
 MEMORY_WINDOWS = 20_000
 """Windows after which an observation counts 1/e."""
@@ -40,7 +41,7 @@ _WINDOW_DEVIATION = 0.05
 _PRIOR_DEVIATION = 1.0
 _BEND_DEVIATION = 0.05
 _LEAST_EXPECTED = 0.1
-_OWN, _HATS = slice(0, _COEFFICIENTS), slice(_COEFFICIENTS, FEATURES)
+_OWN, _HATS = slice(0, COEFFICIENTS), slice(COEFFICIENTS, FEATURES)
 
 
 def step_features(work: Sequence[GenerationWork]) -> list[float]:
@@ -105,7 +106,7 @@ class StepCalibration:
         if not self.version:
             expected = expected * max(0.0, joules.sum()) / max(expected.sum(), np.finfo(float).tiny)
         else:
-            self.residuals.add(joules, expected, MEMORY_WINDOWS)
+            self.residuals.add(joules, expected)
         floor = max(_LEAST_EXPECTED * joules.mean(), np.finfo(float).eps)
         weights = 1.0 / np.maximum(expected, floor) ** 2
         kept = math.exp(-len(joules) / MEMORY_WINDOWS)
@@ -116,6 +117,11 @@ class StepCalibration:
         self.windows += len(joules)
         if self.windows >= MIN_WINDOWS and self._joules > 0:
             self._solve()
+
+    def forget(self) -> None:
+        """What was learned from was wrong: its coefficients hold until as much is learned anew."""
+        self.windows, self._joules, self.residuals = 0, 0.0, Residuals()
+        self._gram, self._moment, self._sums = 0 * self._gram, 0 * self._moment, 0 * self._sums
 
     def _solve(self) -> None:
         prior = self._scaled_prior()

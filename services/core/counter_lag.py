@@ -19,18 +19,18 @@ LAGS_NANOSECONDS = np.arange(0, MAX_LAG_NANOSECONDS + 1, _STEP_NANOSECONDS)
 _MIN_WINDOWS = 256
 _HYSTERESIS_NANOSECONDS = 4_000_000
 _KEPT = 0.97
+_RIDGE = 1e-6
 
 
-def misfit(joules: Array, expected_joules: Array, seconds: Array) -> float:
-    """Squared error of windows (n,) under the best scale of what is expected plus the best idle power, J**2.
+def misfit(joules: Array, columns: Array) -> float:
+    """Squared error, J**2, of the energy of windows (n,) under the best costs >= 0 of what they did (n, m).
 
-    Both are free, so a rough expectation does: what counts is when energy was used, not how much.
+    The costs are free, so none need be known: what counts is when energy was used, not how much.
     """
-    columns = np.column_stack([expected_joules, seconds])
     scale = np.maximum(np.linalg.norm(columns, axis=0), np.finfo(float).tiny)
-    columns = columns / scale
-    gram = columns.T @ columns + 1e-9 * np.eye(2)
-    error = joules - columns @ nonnegative_least_squares(gram, columns.T @ joules)
+    scaled = columns / scale
+    gram = scaled.T @ scaled + _RIDGE * np.eye(columns.shape[1])
+    error = joules - scaled @ nonnegative_least_squares(gram, scaled.T @ joules)
     return float(error @ error)
 
 
@@ -48,19 +48,26 @@ class CounterLag:
         """Whether enough windows were seen."""
         return self.windows >= _MIN_WINDOWS
 
-    def add(self, misfits: Array, windows: int) -> None:
-        """Takes the misfit of each candidate over some windows; older batches fade."""
-        self._misfits = _KEPT * self._misfits + misfits / max(float(misfits.min()), np.finfo(float).tiny) * windows
+    def add(self, misfits: Array, windows: int) -> bool:
+        """Takes the misfit of each candidate over some windows; returns whether the lag is another now.
+
+        Older batches fade. A minimum at the longest candidate is none, and leaves the lag as it was.
+        """
+        self._misfits = _KEPT * self._misfits + windows * misfits / max(misfits.min(), np.finfo(float).tiny)
         self.windows += windows
         best = self._best()
-        if self.is_known and (not self.nanoseconds or abs(best - self.nanoseconds) > _HYSTERESIS_NANOSECONDS):
-            self.nanoseconds = best
+        if not self.is_known or best is None or abs(best - self.nanoseconds) <= _HYSTERESIS_NANOSECONDS:
+            return False
+        self.nanoseconds = best
+        return True
 
-    def _best(self) -> int:
+    def _best(self) -> int | None:
         """The minimum, by a parabola through its neighbours."""
         i = int(np.argmin(self._misfits))
-        if not 0 < i < len(LAGS_NANOSECONDS) - 1:
-            return int(LAGS_NANOSECONDS[i])
+        if i == len(LAGS_NANOSECONDS) - 1:
+            return None
+        if i == 0:
+            return 0
         left, middle, right = self._misfits[i - 1 : i + 2]
         bend = left - 2 * middle + right
         offset = 0.5 * (left - right) / bend if bend > 0 else 0.0

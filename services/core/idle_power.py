@@ -10,11 +10,12 @@ __all__ = ["IdlePower"]
 
 _MIN_WINDOWS = 20
 _MEMORY_WINDOWS = 5_000
+_MOST_MEDIANS = 2.0
 
 
 @dataclass(slots=True)
 class IdlePower:
-    """A fading mean of medians: a burst that nobody reported does not raise it."""
+    """A fading mean over quiet windows: a burst that nobody reported does not raise it."""
 
     configured_watts: float
     """P_idle until it was seen, W."""
@@ -31,8 +32,9 @@ class IdlePower:
         if not len(joules):
             return
         self.windows = min(self.windows + len(joules), _MEMORY_WINDOWS)
-        weight = min(1.0, len(joules) / self.windows)
-        self.seen_watts += weight * (float(np.median(joules / seconds)) - self.seen_watts)
+        quiet = joules <= _MOST_MEDIANS * np.median(joules / seconds) * seconds
+        watts = float(joules[quiet].sum() / seconds[quiet].sum())
+        self.seen_watts += len(joules) / self.windows * (watts - self.seen_watts)
 
     def to_state(self) -> dict[str, float]:
         """As JSON values."""

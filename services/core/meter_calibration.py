@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.core.attribution import Step, StepCoefficients, Window
-from services.core.calibration import FEATURES, StepCalibration, step_features
+from services.core.calibration import COEFFICIENTS, FEATURES, StepCalibration, step_features
 from services.core.counter_lag import LAGS_NANOSECONDS, MAX_LAG_NANOSECONDS, CounterLag, misfit
 from services.core.idle_power import IdlePower
 from services.core.step_curve import StepCurve
@@ -21,6 +21,7 @@ BATCH_WINDOWS = 128
 MAX_KEPT_STEPS = 50_000
 _STEPS_FEATURE = 4
 _LEAST_STEPS = 1e-6
+_LAG_BATCHES = 16
 _SECONDS_PER_NANOSECOND = 1e-9
 _JOULES_PER_MICROJOULE = 1e-6
 
@@ -64,6 +65,7 @@ class MeterCalibration:
         self.lag = CounterLag()
         self._windows: deque[tuple[int, int, int]] = deque()
         self._steps: dict[str, _Steps] = {}
+        self._batches = 0
 
     def prepare(self, model_id: str, prior: StepCoefficients, conditions: str) -> bool:
         """Sets a model's prior, and what its costs hold for; returns whether that made it begin anew."""
@@ -109,15 +111,19 @@ class MeterCalibration:
         joules = np.array(energies) * _JOULES_PER_MICROJOULE
         seconds = np.array([end - start for start, end in zip(starts, ends, strict=True)]) * _SECONDS_PER_NANOSECOND
         curves = {model_id: steps.curve(starts[0]) for model_id, steps in self._steps.items()}
-        if not lag_is_given:
+        self._batches += 1
+        # Once it is known, the lag is looked at again from time to time.
+        if not lag_is_given and (not self.lag.is_known or self._batches % _LAG_BATCHES == 0):
             self._find_lag(curves, (starts, ends), joules, seconds)
-            if not self.lag.is_known:
-                return
+        if not lag_is_given and not self.lag.is_known:
+            return
         lag = float(self.lag.nanoseconds)
         features = {model_id: curve.between(starts, ends, lag) for model_id, curve in curves.items()}
         active = {model_id: rows[:, _STEPS_FEATURE] > _LEAST_STEPS for model_id, rows in features.items()}
         count = sum(active.values(), np.zeros(len(joules), dtype=int))
-        self.idle.observe(joules[count == 0], seconds[count == 0])
+        # A window beside an active one may hold some of its energy.
+        quiet = np.convolve(count > 0, np.ones(3), mode="same") == 0
+        self.idle.observe(joules[quiet], seconds[quiet])
         for model_id, rows in features.items():
             alone = active[model_id] & (count == 1)
             if alone.any():
@@ -131,14 +137,15 @@ class MeterCalibration:
         joules: Array,
         seconds: Array,
     ) -> None:
-        """Compares what steps should take at every candidate lag with what the windows took."""
-        costs = [curve.weighted(self.models[m].joules_per_feature) for m, curve in curves.items()]
+        """Compares at every candidate lag what the windows took with what the steps did inside."""
+        own = [curve.only(COEFFICIENTS) for curve in curves.values()]
         misfits = []
         for lag in LAGS_NANOSECONDS:
-            expected = [cost.between(*edges, float(lag))[:, 0] for cost in costs]
-            misfits.append(misfit(joules, np.sum([0 * joules, *expected], axis=0), seconds))
-        if min(misfits) < max(misfits):
-            self.lag.add(np.array(misfits), len(joules))
+            done = [curve.between(*edges, float(lag)) for curve in own]
+            misfits.append(misfit(joules, np.column_stack([seconds, *done])))
+        if min(misfits) < max(misfits) and self.lag.add(np.array(misfits), len(joules)):
+            for model in self.models.values():
+                model.forget()
 
     def to_state(self) -> dict[str, Any]:
         """What was learned, as JSON values."""

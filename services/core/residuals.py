@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 __all__ = ["Residuals"]
 
 _BLOCK_WINDOWS = 10
+_MEMORY_WINDOWS = 2_000
 
 
 @dataclass(slots=True)
@@ -47,13 +48,13 @@ class Residuals:
         """Root mean square error of a window's expected energy, as a fraction of it."""
         return _ratio(self.squares, self.expected_squares)
 
-    def add(self, measured: NDArray[np.float64], expected: NDArray[np.float64], memory_windows: int) -> None:
-        """Takes windows in order of time, J; older ones count 1/e after `memory_windows`."""
+    def add(self, measured: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
+        """Takes windows in order of time, J; older ones fade."""
         errors = measured - expected
         n = len(errors) // _BLOCK_WINDOWS * _BLOCK_WINDOWS
         if not n:
             return
-        kept = math.exp(-len(errors) / memory_windows) if self.squares else 0.0
+        kept = math.exp(-len(errors) / _MEMORY_WINDOWS) if self.squares else 0.0
         block_errors, block_expected = (v[:n].reshape(-1, _BLOCK_WINDOWS).sum(axis=1) for v in (errors, expected))
         self.squares += (1 - kept) * (float(np.mean(errors**2)) - self.squares)
         self.neighbours += (1 - kept) * (float(np.mean(errors[1:] * errors[:-1])) - self.neighbours)

@@ -34,11 +34,11 @@ class StepCurve:
         grown = np.cumsum(slopes[:-1] * np.diff(self._times)[:, None], axis=0)
         self._values = np.vstack([np.zeros(features.shape[1]), grown]) if len(times) else grown
 
-    def weighted(self, weights: Array) -> "StepCurve":
-        """The curve of one feature: these, summed with weights (m,)."""
-        summed = copy(self)
-        summed._values = (self._values @ weights)[:, None]
-        return summed
+    def only(self, features: int) -> "StepCurve":
+        """The curve of the first features."""
+        first = copy(self)
+        first._values = self._values[:, :features]
+        return first
 
     def between(self, starts: Sequence[int], ends: Sequence[int], lag_nanoseconds: float = 0.0) -> Array:
         """Features (k, m) inside the intervals [start, end), all shifted back by a lag."""
