@@ -33,6 +33,10 @@ COEFFICIENTS = 5
 """alpha, alpha2, beta, kappa, F."""
 FEATURES = COEFFICIENTS + len(_KNOTS)
 """Length of a row of features: what the five coefficients multiply, then the hat functions of the batch."""
+F_FEATURE = 4
+"""Which feature counts steps."""
+LEAST_STEPS = 1e-6
+"""Fraction of a step in a window that makes it busy."""
 MEMORY_WINDOWS = 20_000
 """Windows after which an observation counts 1/e."""
 MIN_WINDOWS = 256
@@ -41,6 +45,8 @@ _WINDOW_DEVIATION = 0.05
 _PRIOR_DEVIATION = 1.0
 _BEND_DEVIATION = 0.05
 _LEAST_EXPECTED = 0.1
+_LAW_SENSITIVITY = 0.25
+"""How much of a lasting misfit changes who pays: most of it scales everyone's weight alike."""
 _OWN, _HATS = slice(0, COEFFICIENTS), slice(COEFFICIENTS, FEATURES)
 
 
@@ -84,11 +90,17 @@ class StepCalibration:
     _joules: float = 0.0
     _solution: Array = field(default_factory=lambda: np.zeros(FEATURES))
     _solved: StepCoefficients | None = None
+    _doubt: float = 0.0
 
     @property
     def coefficients(self) -> StepCoefficients:
         """In joules: the last solution, the prior before there is one."""
         return self._solved or self.prior
+
+    @property
+    def doubt(self) -> float:
+        """How far costs that tell requests apart may be off, as a fraction of the energy of all."""
+        return math.hypot(_LAW_SENSITIVITY * self.residuals.law_ratio, self._doubt)
 
     @property
     def joules_per_feature(self) -> Array:
@@ -100,13 +112,16 @@ class StepCalibration:
     def observe(self, features: Array, joules: Array) -> None:
         """Learns windows in order of time: `features` (n, FEATURES), `joules` (n,) above the idle power.
 
-        Windows are weighted to count by their relative error.
+        Windows are weighted to count by their relative error. Those without a step teach nothing of the
+        costs, but where energy next to a busy window went.
         """
         expected = features @ self.joules_per_feature
+        if self.version:
+            self.residuals.add(joules, expected)
+        busy = features[:, F_FEATURE] > LEAST_STEPS
+        features, joules, expected = features[busy], joules[busy], expected[busy]
         if not self.version:
             expected = expected * max(0.0, joules.sum()) / max(expected.sum(), np.finfo(float).tiny)
-        else:
-            self.residuals.add(joules, expected)
         floor = max(_LEAST_EXPECTED * joules.mean(), np.finfo(float).eps)
         weights = 1.0 / np.maximum(expected, floor) ** 2
         kept = math.exp(-len(joules) / MEMORY_WINDOWS)
@@ -139,8 +154,20 @@ class StepCalibration:
             self._gram[_HATS, _HATS] + np.diag((_WINDOW_DEVIATION / bend) ** 2),
             self._moment[_HATS] - self._gram[_HATS, _OWN] @ own,
         )
+        if self.residuals.is_known:
+            self._doubt = self._own_doubt(gram * np.outer(scale, scale), scale)
         self._solution, self._solved = np.concatenate([own, hats]), StepCoefficients(*own.tolist())
         self.version += 1
+
+    def _own_doubt(self, scaled_gram: Array, scale: Array) -> float:
+        """Standard error of what is a request's own by prompt and context, as a fraction of all energy.
+
+        Windows deviate for seconds on end (temperature, what the law leaves out), so each counts for as much
+        less as blocks of them deviate more than independent ones would.
+        """
+        variance = np.diag(np.linalg.inv(scaled_gram)) * self.residuals.block_variance
+        explained = scale * self._sums[_OWN] / self._joules
+        return float(np.sqrt((variance * explained**2)[[0, 3]].sum()))
 
     def _scaled_prior(self) -> Array:
         """The prior at the scale at which it explains the sum of what was measured."""
@@ -163,6 +190,7 @@ class StepCalibration:
             "sums": self._sums.tolist(),
             "joules": self._joules,
             "solution": self._solution.tolist(),
+            "doubt": self._doubt,
         }
 
     @classmethod
@@ -180,6 +208,7 @@ class StepCalibration:
             float(_finite(state["joules"], ())),
             _finite(state["solution"], (FEATURES,)),
         )
+        calibration._doubt = float(_finite(state["doubt"], ()))
         if calibration.version:
             calibration._solved = StepCoefficients(*calibration._solution[_OWN].tolist())
         return calibration

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.core.attribution import Step, StepCoefficients, Window
-from services.core.calibration import COEFFICIENTS, FEATURES, StepCalibration, step_features
+from services.core.calibration import COEFFICIENTS, F_FEATURE, FEATURES, LEAST_STEPS, StepCalibration, step_features
 from services.core.counter_lag import LAGS_NANOSECONDS, MAX_LAG_NANOSECONDS, CounterLag, misfit
 from services.core.idle_power import IdlePower
 from services.core.step_curve import StepCurve
@@ -19,8 +19,6 @@ Array = NDArray[np.float64]
 BATCH_WINDOWS = 128
 """Windows that are learned from at a time."""
 MAX_KEPT_STEPS = 50_000
-_STEPS_FEATURE = 4
-_LEAST_STEPS = 1e-6
 _LAG_BATCHES = 16
 _SECONDS_PER_NANOSECOND = 1e-9
 _JOULES_PER_MICROJOULE = 1e-6
@@ -119,14 +117,14 @@ class MeterCalibration:
             return
         lag = float(self.lag.nanoseconds)
         features = {model_id: curve.between(starts, ends, lag) for model_id, curve in curves.items()}
-        active = {model_id: rows[:, _STEPS_FEATURE] > _LEAST_STEPS for model_id, rows in features.items()}
+        active = {model_id: rows[:, F_FEATURE] > LEAST_STEPS for model_id, rows in features.items()}
         count = sum(active.values(), np.zeros(len(joules), dtype=int))
         # A window beside an active one may hold some of its energy.
         quiet = np.convolve(count > 0, np.ones(3), mode="same") == 0
         self.idle.observe(joules[quiet], seconds[quiet])
         for model_id, rows in features.items():
-            alone = active[model_id] & (count == 1)
-            if alone.any():
+            alone = count == active[model_id]
+            if active[model_id][alone].any():
                 above_idle = joules[alone] - self.idle.watts * seconds[alone]
                 self.models[model_id].observe(rows[alone], above_idle)
 

@@ -29,6 +29,11 @@ class Residuals:
     block_expected_squares: float = 0.0
 
     @property
+    def is_known(self) -> bool:
+        """Whether any windows were seen."""
+        return self.expected_squares > 0
+
+    @property
     def edge_joules(self) -> float:
         """Standard deviation of the energy that a window's edge moves to its neighbour, J."""
         return math.sqrt(max(0.0, -self.neighbours))
@@ -42,6 +47,11 @@ class Residuals:
     def law_ratio(self) -> float:
         """Standard deviation that lasts: of windows apart from edges or of whole blocks, the larger one."""
         return max(self.window_ratio, _ratio(self.block_squares, self.block_expected_squares))
+
+    @property
+    def block_variance(self) -> float:
+        """Relative variance of a window as far as it does not even out over a block, times the block."""
+        return _BLOCK_WINDOWS * _ratio(self.block_squares, self.block_expected_squares) ** 2
 
     @property
     def total_ratio(self) -> float:

@@ -3,12 +3,11 @@
 import math
 from dataclasses import dataclass
 
+from services.core.calibration import StepCalibration
 from services.core.residuals import Residuals
 
 __all__ = ["Exposure", "half_width_joules"]
 
-_LAW_SENSITIVITY = 0.32
-"""How much of a lasting misfit changes who pays: most of it scales everyone's weight alike."""
 _COVERAGE = 1.2
 """Half-width of the 95 % interval over the standard deviation below, as `python -m bench.attribution` finds."""
 
@@ -28,18 +27,19 @@ class Exposure:
     window_joules_squared: float = 0.0
     law_joules: float = 0.0
 
-    def add(self, joules: float, window_joules: float, residuals: Residuals) -> None:
+    def add(self, joules: float, window_joules: float, calibration: StepCalibration) -> None:
         """Takes its part of a window whose energy (less the idle) is `window_joules`."""
+        residuals = calibration.residuals
         fraction = joules / window_joules if window_joules > 0 else 0.0
         self.edge_joules_squared += (residuals.edge_joules * (fraction - self.fraction)) ** 2
         self.window_joules_squared += (residuals.window_ratio * joules) ** 2
-        self.law_joules += residuals.law_ratio * joules * (1 - fraction)
+        self.law_joules += calibration.doubt * joules * (1 - fraction)
         self.fraction = fraction
 
     def variance(self, residuals: Residuals) -> float:
         """J**2, its last edge included."""
         edges = self.edge_joules_squared + (residuals.edge_joules * self.fraction) ** 2
-        return edges + self.window_joules_squared + (_LAW_SENSITIVITY * self.law_joules) ** 2
+        return edges + self.window_joules_squared + self.law_joules**2
 
 
 def half_width_joules(variance: float) -> float:

@@ -109,11 +109,11 @@ class OpenGenerations:
 
 def _expose(generation: _Open, metered: MeteredLedger, share: EnergyShare, window_joules: float) -> None:
     calibration = metered.calibration.models.get(generation.model_id)
-    if calibration is None or not calibration.version:
+    if calibration is None or not calibration.residuals.is_known:
         generation.is_bounded = False
         return
     exposure = generation.exposures.setdefault(metered.meter.meter_id, Exposure())
-    exposure.add(share.total_microjoules / MICROJOULES_PER_JOULE, window_joules, calibration.residuals)
+    exposure.add(share.total_microjoules / MICROJOULES_PER_JOULE, window_joules, calibration)
 
 
 def _uncertainty_joules(generation: _Open) -> float | None:
