@@ -7,6 +7,7 @@ from typing import Any
 from services.core.attribution import Step, StepCoefficients, UnattributedReason, WindowAttribution
 from services.core.energy_ledger import Balance, EnergyLedger
 from services.core.meter_calibration import MeterCalibration
+from services.core.update_clock import UpdateClock
 from services.energy.meters.base import Meter, Observed, Unavailable
 from services.energy.reports import ReportedStep
 
@@ -35,6 +36,7 @@ class MeteredLedger:
     meter: Meter
     ledger: EnergyLedger
     calibration: MeterCalibration
+    clock: UpdateClock = field(default_factory=UpdateClock)
     away: str = ""
     """Why the meter cannot be read; "" while it can."""
     complete_until: dict[str, int] = field(default_factory=dict)
@@ -82,8 +84,11 @@ class MeteredLedger:
         self.away = ""
         lag = self.calibration.lag.nanoseconds
         for reading in readings:
-            shifted = reading.monotonic_nanoseconds - lag
-            self.ledger.read(replace(reading, monotonic_nanoseconds=shifted) if lag else reading)
+            at = reading.monotonic_nanoseconds
+            if self.meter.quality == "MEASURED":
+                # A modelled figure says itself when it was true; a device only shows that it has changed.
+                at = self.clock.refine(at)
+            self.ledger.read(replace(reading, monotonic_nanoseconds=at - lag))
 
     def settle(self) -> list[WindowAttribution]:
         """Closes what no worker can add to any more."""
