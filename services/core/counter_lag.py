@@ -17,8 +17,8 @@ MAX_LAG_NANOSECONDS = 250_000_000
 LAGS_NANOSECONDS = np.arange(0, MAX_LAG_NANOSECONDS + 1, _STEP_NANOSECONDS)
 """The candidates, ns."""
 _MIN_WINDOWS = 256
-_HYSTERESIS_NANOSECONDS = 4_000_000
-_KEPT = 0.97
+_HYSTERESIS_NANOSECONDS = 1_000_000
+_KEPT = 0.8
 _RIDGE = 1e-6
 
 
@@ -48,18 +48,16 @@ class CounterLag:
         """Whether enough windows were seen."""
         return self.windows >= _MIN_WINDOWS
 
-    def add(self, misfits: Array, windows: int) -> bool:
-        """Takes the misfit of each candidate over some windows; returns whether the lag is another now.
+    def add(self, misfits: Array, windows: int) -> None:
+        """Takes the misfit of each candidate over some windows.
 
         Older batches fade. A minimum at the longest candidate is none, and leaves the lag as it was.
         """
         self._misfits = _KEPT * self._misfits + windows * misfits / max(misfits.min(), np.finfo(float).tiny)
         self.windows += windows
         best = self._best()
-        if not self.is_known or best is None or abs(best - self.nanoseconds) <= _HYSTERESIS_NANOSECONDS:
-            return False
-        self.nanoseconds = best
-        return True
+        if self.is_known and best is not None and abs(best - self.nanoseconds) > _HYSTERESIS_NANOSECONDS:
+            self.nanoseconds = best
 
     def _best(self) -> int | None:
         """The minimum, by a parabola through its neighbours."""

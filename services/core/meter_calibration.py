@@ -19,7 +19,8 @@ Array = NDArray[np.float64]
 BATCH_WINDOWS = 128
 """Windows that are learned from at a time."""
 MAX_KEPT_STEPS = 50_000
-_LAG_BATCHES = 16
+_LAG_NANOSECONDS = 10_000_000_000
+_FAR_NANOSECONDS = 15_000_000
 _SECONDS_PER_NANOSECOND = 1e-9
 _JOULES_PER_MICROJOULE = 1e-6
 
@@ -63,7 +64,7 @@ class MeterCalibration:
         self.lag = CounterLag()
         self._windows: deque[tuple[int, int, int]] = deque()
         self._steps: dict[str, _Steps] = {}
-        self._batches = 0
+        self._lag_found = 0
 
     def prepare(self, model_id: str, prior: StepCoefficients, conditions: str) -> bool:
         """Sets a model's prior, and what its costs hold for; returns whether that made it begin anew."""
@@ -88,6 +89,7 @@ class MeterCalibration:
         """The clock began anew: what waits to be learned is dropped, what was learned stays."""
         self._windows.clear()
         self._steps.clear()
+        self._lag_found = 0
 
     def learn(self, complete_until_nanoseconds: float, lag_is_given: bool) -> bool:
         """Learns from a batch of windows, if there is one whose steps are known up to that time."""
@@ -109,9 +111,9 @@ class MeterCalibration:
         joules = np.array(energies) * _JOULES_PER_MICROJOULE
         seconds = np.array([end - start for start, end in zip(starts, ends, strict=True)]) * _SECONDS_PER_NANOSECOND
         curves = {model_id: steps.curve(starts[0]) for model_id, steps in self._steps.items()}
-        self._batches += 1
         # Once it is known, the lag is looked at again from time to time.
-        if not lag_is_given and (not self.lag.is_known or self._batches % _LAG_BATCHES == 0):
+        if not lag_is_given and (not self.lag.is_known or starts[0] >= self._lag_found + _LAG_NANOSECONDS):
+            self._lag_found = starts[0]
             self._find_lag(curves, (starts, ends), joules, seconds)
         if not lag_is_given and not self.lag.is_known:
             return
@@ -141,7 +143,10 @@ class MeterCalibration:
         for lag in LAGS_NANOSECONDS:
             done = [curve.between(*edges, float(lag)) for curve in own]
             misfits.append(misfit(joules, np.column_stack([seconds, *done])))
-        if min(misfits) < max(misfits) and self.lag.add(np.array(misfits), len(joules)):
+        before = self.lag.nanoseconds
+        if min(misfits) < max(misfits):
+            self.lag.add(np.array(misfits), len(joules))
+        if abs(self.lag.nanoseconds - before) > _FAR_NANOSECONDS:
             for model in self.models.values():
                 model.forget()
 
