@@ -45,8 +45,10 @@ _WINDOW_DEVIATION = 0.05
 _PRIOR_DEVIATION = 1.0
 _BEND_DEVIATION = 0.05
 _LEAST_EXPECTED = 0.1
-_LAW_SENSITIVITY = 0.25
+_LAW_SENSITIVITY = 0.2
 """How much of a lasting misfit changes who pays: most of it scales everyone's weight alike."""
+_MISFIT_INFLATION = 1.5
+"""What the law leaves out pulls at the costs too, which the standard error does not know."""
 _OWN, _HATS = slice(0, COEFFICIENTS), slice(COEFFICIENTS, FEATURES)
 
 
@@ -100,7 +102,7 @@ class StepCalibration:
     @property
     def doubt(self) -> float:
         """How far costs that tell requests apart may be off, as a fraction of the energy of all."""
-        return math.hypot(_LAW_SENSITIVITY * self.residuals.law_ratio, self._doubt)
+        return math.hypot(_LAW_SENSITIVITY * self.residuals.law_ratio, _MISFIT_INFLATION * self._doubt)
 
     @property
     def joules_per_feature(self) -> Array:
@@ -143,7 +145,8 @@ class StepCalibration:
         # A coefficient whose prior is 0 may come to explain a tenth of everything.
         scale = np.maximum(prior, 0.1 * self._joules / np.maximum(self._sums[_OWN], 1.0))
         ridge = (_WINDOW_DEVIATION / (_PRIOR_DEVIATION * scale)) ** 2
-        bend = _BEND_DEVIATION * np.maximum(prior[4] + prior[2] * _KNOTS, 1e-6 * scale[4])
+        law = self._solution if self.version else prior
+        bend = _BEND_DEVIATION * np.maximum(law[4] + law[2] * _KNOTS, 1e-3 * scale[4])
         across = self._gram[_OWN, _HATS] @ np.linalg.inv(
             self._gram[_HATS, _HATS] + np.diag((_WINDOW_DEVIATION / bend) ** 2)
         )

@@ -122,7 +122,7 @@ def _uncertainty_joules(generation: _Open) -> float | None:
     calibrations = {metered.meter.meter_id: metered.calibration for metered in generation.meters}
     return half_width_joules(
         sum(
-            exposure.variance(calibrations[meter_id].models[generation.model_id].residuals)
+            exposure.variance(calibrations[meter_id].models[generation.model_id])
             for meter_id, exposure in generation.exposures.items()
         )
     )
