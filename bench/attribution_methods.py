@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from bench.gpu_simulation import NANOSECONDS, Run, SimulatedStep
 from services.core.attribution import GenerationWork, StepCoefficients
 from services.core.energy_ledger import Reading
@@ -47,6 +49,12 @@ class Attributed:
 
     figures: dict[str, EnergyAttributed]
     accounting: EnergyAccounting
+
+    @property
+    def lag_seconds(self) -> float:
+        """By how much the service found the counter to be behind."""
+        lag = self.accounting.calibrations()[METER]["lag"]["nanoseconds"]
+        return float(lag) / NANOSECONDS
 
     @property
     def unbalanced_microjoules(self) -> int:
@@ -144,8 +152,6 @@ def _shared_by(weight: Callable[[SimulatedStep, GenerationWork], float]) -> Call
 
 def _one_window_each(run: Run, readings: Sequence[Reading], pieces: Iterable[_Piece]) -> Joules:
     """Reads the counter when a request begins and when it ends, as one does with a single stream."""
-    import numpy as np
-
     times = [reading.monotonic_nanoseconds for reading in readings]
     joules = [reading.cumulative_microjoules * 1e-6 for reading in readings]
 

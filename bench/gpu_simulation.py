@@ -1,7 +1,7 @@
 """Simulates an engine that serves continuous batches on a GPU, and the energy counter of that GPU."""
 
 from bisect import bisect_right
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from bench.gpu_law import StepLaw, step_joules, true_shares
 from services.core.attribution import GenerationWork
 from services.core.energy_ledger import Reading
 
-__all__ = ["Counter", "Request", "Run", "SimulatedStep", "serve"]
+__all__ = ["NANOSECONDS", "Counter", "Request", "Run", "SimulatedStep", "readings", "serve"]
 
 NANOSECONDS = 1_000_000_000
 _CHUNK_TOKENS = 2048
@@ -186,9 +186,3 @@ def readings(counter: Counter, until: float, poll_seconds: float, random: np.ran
     return seen
 
 
-def totals(run: Run) -> dict[str, float]:
-    """True joules per request."""
-    joules: dict[str, float] = defaultdict(float)
-    for request in run.requests:
-        joules[request.request_id] += request.true_joules
-    return dict(joules)

@@ -9,7 +9,7 @@ __all__ = ["Exposure", "half_width_joules"]
 
 _COUNTER_DEVIATION = 0.004
 """What a counter's own noise leaves over a request, as a fraction; not what it is off by as a whole."""
-_COVERAGE = 1.7
+_COVERAGE = 1.85
 """Half-width of the 95 % interval in standard deviations as added up here: `python -m bench.attribution`."""
 
 
