@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from services.core.attribution import EnergyShare, UnattributedReason, WindowAttribution
 from services.core.events import EnergyAttributed
-from services.core.uncertainty import Exposure, half_width_joules
+from services.core.uncertainty import Doubt, Exposure, half_width_joules
 from services.energy.metering import MeteredLedger
 from services.energy.meters.base import MICROJOULES_PER_JOULE, Meter
 from services.energy.reports import ReportedStep, ReportedWork, WorkerReport
@@ -24,11 +24,21 @@ class _Open:
     meters: tuple[MeteredLedger, ...]
     last_end_nanoseconds: int = 0
     finished: bool = False
-    share: EnergyShare | None = None
+    prefill_microjoules: int = 0
+    decode_microjoules: int = 0
+    shared_microjoules: int = 0
+    is_charged: bool = False
     is_estimated: bool = False
     is_bounded: bool = True
     """Whether the coefficients were calibrated all the time, so that their residuals say how far to trust."""
     exposures: dict[str, Exposure] = field(default_factory=dict)
+
+    def add(self, share: EnergyShare) -> None:
+        """Charges it with a part of a window."""
+        self.prefill_microjoules += share.prefill_microjoules
+        self.decode_microjoules += share.decode_microjoules
+        self.shared_microjoules += share.shared_microjoules
+        self.is_charged = True
 
     def is_settled(self) -> bool:
         """Whether every meter has closed its windows up to the last step."""
@@ -64,11 +74,18 @@ class OpenGenerations:
         """Adds a window's shares to the open generations; one estimated share makes a figure an estimate."""
         idle = attribution.unattributed.get(UnattributedReason.IDLE, 0)
         joules = (attribution.window.energy_microjoules - idle) / MICROJOULES_PER_JOULE
+        doubts = {name: Doubt.of(model) for name, model in metered.calibration.models.items()}
+        meter_id = metered.meter.meter_id
         for generation_id, share in attribution.shares.items():
             if generation := self._open.get(generation_id):
                 generation.is_estimated = generation.is_estimated or attribution.is_estimated
-                generation.share = share if generation.share is None else generation.share + share
-                _expose(generation, metered, share, joules)
+                generation.add(share)
+                if (doubt := doubts.get(generation.model_id)) is None:
+                    generation.is_bounded = False
+                    continue
+                if (exposure := generation.exposures.get(meter_id)) is None:
+                    exposure = generation.exposures[meter_id] = Exposure()
+                exposure.add(share.total_microjoules / MICROJOULES_PER_JOULE, joules, doubt)
 
     def abandon(self, worker_id: str) -> None:
         """The worker is gone: what its generations have so far becomes final."""
@@ -90,8 +107,10 @@ class OpenGenerations:
         """
         for generation_id in [key for key, generation in self._open.items() if generation.is_settled()]:
             generation = self._open.pop(generation_id)
-            share = generation.share
-            if share is not None and (share.total_microjoules > 0 or not generation.is_estimated):
+            share = EnergyShare(
+                generation.prefill_microjoules, generation.decode_microjoules, generation.shared_microjoules
+            )
+            if generation.is_charged and (share.total_microjoules > 0 or not generation.is_estimated):
                 yield _figure(generation_id, generation, share)
 
     def _begin(self, report: WorkerReport, reported: ReportedWork, meters: Sequence[MeteredLedger]) -> _Open:
@@ -107,25 +126,10 @@ class OpenGenerations:
         return generation
 
 
-def _expose(generation: _Open, metered: MeteredLedger, share: EnergyShare, window_joules: float) -> None:
-    calibration = metered.calibration.models.get(generation.model_id)
-    if calibration is None or not calibration.residuals.is_known:
-        generation.is_bounded = False
-        return
-    exposure = generation.exposures.setdefault(metered.meter.meter_id, Exposure())
-    exposure.add(share.total_microjoules / MICROJOULES_PER_JOULE, window_joules, calibration)
-
-
 def _uncertainty_joules(generation: _Open) -> float | None:
     if generation.is_estimated or not generation.is_bounded:
         return None
-    calibrations = {metered.meter.meter_id: metered.calibration for metered in generation.meters}
-    return half_width_joules(
-        sum(
-            exposure.variance(calibrations[meter_id].models[generation.model_id])
-            for meter_id, exposure in generation.exposures.items()
-        )
-    )
+    return half_width_joules(sum(exposure.variance() for exposure in generation.exposures.values()))
 
 
 def _figure(generation_id: str, generation: _Open, share: EnergyShare) -> EnergyAttributed:
