@@ -119,7 +119,12 @@ def targets(outcomes: list[Outcome], cpu: float) -> list[tuple[str, str, str, bo
         rows += [
             (f"p95 error, {rate:g} requests/s", f"{errors.p95:.1%}", f"<= {p95:.0%}", errors.p95 <= p95),
             (f"median error, {rate:g} requests/s", f"{errors.median:.1%}", "<= 3%", errors.median <= 0.03),
-            (f"truth within uncertainty, {rate:g} requests/s", f"{covered:.1%}", "90-99%", 0.9 <= covered <= 0.99),
+            (
+                f"truth within uncertainty, {rate:g} requests/s",
+                f"{covered:.1%}",
+                "90-99%",
+                0.9 <= covered <= 0.99,
+            ),
         ]
     rows.append(("one core, 50 Hz, 64 running", f"{cpu:.2%}", "<= 1%", cpu <= 0.01))
     return rows
@@ -156,11 +161,15 @@ def _as_json(outcomes: list[Outcome], cpu: float) -> dict[str, object]:
 def _print_tables(outcomes: list[Outcome], cpu: float) -> None:
     for rate in RATES:
         own = [o for o in outcomes if o.rate == rate]
-        print(f"\n| {rate:g} requests/s, {len(own)} GPUs, {sum(len(o.covered) for o in own)} requests | median error | p95 error | sum/true |")
+        print(
+            f"\n| {rate:g} requests/s, {len(own)} GPUs, {sum(len(o.covered) for o in own)} requests | median error | p95 error | sum/true |"
+        )
         print("|---|---|---|---|")
         for name, errors in sorted(summarise(own).items(), key=lambda item: item[1].p95):
             print(f"| {name} | {errors.median:.1%} | {errors.p95:.1%} | {errors.sum_ratio:.3f} |")
-    print("\n| GPU | lag found | median error | p95 error | truth within uncertainty |\n|---|---|---|---|---|")
+    print(
+        "\n| GPU | lag found | median error | p95 error | truth within uncertainty |\n|---|---|---|---|---|"
+    )
     for o in outcomes:
         errors = summarise([o])[OURS]
         gpu = f"{o.rate:g}/s, period {o.period_seconds * 1e3:g} ms, lag {o.lag_seconds * 1e3:g} ms"

@@ -49,7 +49,11 @@ def _reports() -> list[WorkerReport]:
             "boot",
             report * _NANOSECONDS // 10,
             0.0,
-            tuple(_step(number) for number in range((report - 1) * steps_each, report * steps_each) if number >= 0),
+            tuple(
+                _step(number)
+                for number in range((report - 1) * steps_each, report * steps_each)
+                if number >= 0
+            ),
             "A",
             (METER,),
         )

@@ -38,7 +38,9 @@ class RecordedMeter:
     def read(self) -> Sequence[Reading]:
         """Those up to `now`."""
         first = self._next
-        while self._next < len(self._readings) and self._readings[self._next].monotonic_nanoseconds <= self.now:
+        while (
+            self._next < len(self._readings) and self._readings[self._next].monotonic_nanoseconds <= self.now
+        ):
             self._next += 1
         return self._readings[first : self._next]
 
@@ -97,9 +99,7 @@ def _reports(run: Run) -> Iterator[WorkerReport]:
 
 
 def _reported(step: SimulatedStep) -> ReportedStep:
-    work = tuple(
-        ReportedWork(w.generation_id, w, w.generation_id in step.finished, "") for w in step.work
-    )
+    work = tuple(ReportedWork(w.generation_id, w, w.generation_id in step.finished, "") for w in step.work)
     return ReportedStep(_ns(step.start_seconds), _ns(step.end_seconds), work)
 
 

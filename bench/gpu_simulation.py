@@ -174,7 +174,9 @@ def _cumulative(run: Run, times: np.ndarray) -> np.ndarray:
     return np.interp(times, points, joules)
 
 
-def readings(counter: Counter, until: float, poll_seconds: float, random: np.random.Generator) -> list[Reading]:
+def readings(
+    counter: Counter, until: float, poll_seconds: float, random: np.random.Generator
+) -> list[Reading]:
     """What a sampler sees that polls the counter: a reading whenever it changed."""
     seen, shown, now = [], -1, 0.0
     while now < until:
@@ -184,5 +186,3 @@ def readings(counter: Counter, until: float, poll_seconds: float, random: np.ran
             seen.append(Reading(round(now * NANOSECONDS), value * 1000))
             shown = value
     return seen
-
-

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.core.attribution import Step, StepCoefficients, Window
-from services.core.calibration import COEFFICIENTS, F_FEATURE, FEATURES, LEAST_STEPS, StepCalibration, step_features
+from services.core.calibration import (
+    COEFFICIENTS,
+    F_FEATURE,
+    FEATURES,
+    LEAST_STEPS,
+    StepCalibration,
+    step_features,
+)
 from services.core.counter_lag import LAGS_NANOSECONDS, MAX_LAG_NANOSECONDS, CounterLag, misfit
 from services.core.idle_power import IdlePower
 from services.core.step_curve import StepCurve
@@ -109,7 +116,9 @@ class MeterCalibration:
     def _learn(self, windows: Sequence[tuple[int, int, int]], lag_is_given: bool) -> None:
         starts, ends, energies = ([w[i] for w in windows] for i in range(3))
         joules = np.array(energies) * _JOULES_PER_MICROJOULE
-        seconds = np.array([end - start for start, end in zip(starts, ends, strict=True)]) * _SECONDS_PER_NANOSECOND
+        seconds = (
+            np.array([end - start for start, end in zip(starts, ends, strict=True)]) * _SECONDS_PER_NANOSECOND
+        )
         curves = {model_id: steps.curve(starts[0]) for model_id, steps in self._steps.items()}
         # Once it is known, the lag is looked at again from time to time.
         if not lag_is_given and (not self.lag.is_known or starts[0] >= self._lag_found + _LAG_NANOSECONDS):

@@ -33,7 +33,10 @@ def nonnegative_least_squares(gram: NDArray[np.float64], moment: NDArray[np.floa
 
 
 def _descend(
-    gram: NDArray[np.float64], moment: NDArray[np.float64], solution: NDArray[np.float64], free: NDArray[np.bool_]
+    gram: NDArray[np.float64],
+    moment: NDArray[np.float64],
+    solution: NDArray[np.float64],
+    free: NDArray[np.bool_],
 ) -> None:
     """Goes towards the unconstrained optimum of the free ones, freeing none that would turn negative."""
     while free.any():

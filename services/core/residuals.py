@@ -65,7 +65,9 @@ class Residuals:
         if not n:
             return
         kept = math.exp(-len(errors) / _MEMORY_WINDOWS) if self.squares else 0.0
-        block_errors, block_expected = (v[:n].reshape(-1, _BLOCK_WINDOWS).sum(axis=1) for v in (errors, expected))
+        block_errors, block_expected = (
+            v[:n].reshape(-1, _BLOCK_WINDOWS).sum(axis=1) for v in (errors, expected)
+        )
         self.squares += (1 - kept) * (float(np.mean(errors**2)) - self.squares)
         self.neighbours += (1 - kept) * (float(np.mean(errors[1:] * errors[:-1])) - self.neighbours)
         self.expected_squares += (1 - kept) * (float(np.mean(expected**2)) - self.expected_squares)

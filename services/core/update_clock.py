@@ -14,7 +14,7 @@ __all__ = ["UpdateClock"]
 
 _READINGS = 256
 _REFIT_READINGS = 64
-_MOST_SPREAD = 0.3
+_MOST_SPREAD = 0.2
 """Standard deviation of looks around the line, in periods, above which the updates are not steady."""
 _FARTHEST = 0.8
 """Distance of a look from its update, in periods, at which the line no longer holds."""

@@ -80,6 +80,8 @@ class EnergyAccounting:
         self._generations = OpenGenerations(recent)
         self._workers: dict[str, _Worker] = {}
         self._learned: dict[str, Any] = {}
+        self.learned_batches = 0
+        """Rises whenever a calibration changes."""
         self._counters = {
             meter.meter_id: self._books(
                 meter, settings.idle_watts_per_worker * idle_workers.get(meter.meter_id, 1)
@@ -305,6 +307,7 @@ class EnergyAccounting:
             for attribution in meter.settle():
                 self._generations.charge(meter, attribution)
             if meter.learn():
+                self.learned_batches += 1
                 report_calibration(meter)
         for figure in self._generations.pop_settled():
             self._recent.add([figure])

@@ -15,7 +15,8 @@ def report_calibration(metered: MeteredLedger) -> None:
         is_news = model.version and model.version & (model.version - 1) == 0
         _log.log(
             logging.INFO if is_news else logging.DEBUG,
-            "step costs of model %s on meter %s: version %d after %d windows, residual %.1f %%, %s; lag %.0f ms, idle %.4g W",
+            "step costs of model %s on meter %s: version %d after %d windows, residual %.1f %%, %s; "
+            "lag %.0f ms, idle %.4g W",
             model_id,
             metered.meter.meter_id,
             model.version,
