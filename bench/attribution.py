@@ -161,9 +161,8 @@ def _as_json(outcomes: list[Outcome], cpu: float) -> dict[str, object]:
 def _print_tables(outcomes: list[Outcome], cpu: float) -> None:
     for rate in RATES:
         own = [o for o in outcomes if o.rate == rate]
-        print(
-            f"\n| {rate:g} requests/s, {len(own)} GPUs, {sum(len(o.covered) for o in own)} requests | median error | p95 error | sum/true |"
-        )
+        count = sum(len(o.covered) for o in own)
+        print(f"\n| {rate:g} requests/s: {count} on {len(own)} GPUs | median error | p95 error | sum/true |")
         print("|---|---|---|---|")
         for name, errors in sorted(summarise(own).items(), key=lambda item: item[1].p95):
             print(f"| {name} | {errors.median:.1%} | {errors.p95:.1%} | {errors.sum_ratio:.3f} |")

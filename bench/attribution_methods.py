@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -118,7 +119,7 @@ class _Piece:
 def window_energies(run: Run, readings: Sequence[Reading], lag_seconds: float) -> list[_Piece]:
     """Windows with what the other methods need; they get the lag that ours finds, and the true idle power."""
     pieces, first = [], 0
-    for before, after in zip(readings, readings[1:], strict=False):
+    for before, after in pairwise(readings):
         start = before.monotonic_nanoseconds / NANOSECONDS - lag_seconds
         end = after.monotonic_nanoseconds / NANOSECONDS - lag_seconds
         while first < len(run.steps) and run.steps[first].end_seconds <= start:

@@ -6,11 +6,11 @@ The truth is the Shapley value of the step's energy v(S) over the generations S 
          + z * (F [S not empty] + sum_i mu_i + h(decoding(S)) + g * prompt(S) * decoding(S) - q * prompt(S)^2)
 
 with P the idle power and t the time that the step took, prompt(S) the uncached prompt tokens and decoding(S)
-the number of generations that decode. The standing cost of a step, P t and F, exists once if anyone is active.
+the number of generations that decode. The standing cost of a step, P t and F, exists once if anyone is there.
 The value is exact, in closed form: the standing cost goes equally to all, mu_i to i, h equally to those who
 decode (by symmetry), of the product g*P*D half follows the prompt tokens and half the decoding, of q*P^2 each
-gets q * p_i * P. A factor z (temperature, clocks) scales everyone alike. `tests/unit/test_bench_attribution.py`
-checks this against the definition over all permutations.
+gets q * p_i * P. A factor z (temperature, clocks) scales everyone alike.
+`tests/unit/test_bench_attribution.py` checks this against the definition over all permutations.
 
 One may argue with t as given: without a long prompt the step would have been shorter. `prolonging=True` takes
 it as a function of S, so that P times the time that it adds is a generation's own. The benchmark states both.

@@ -62,7 +62,8 @@ class MeterCalibration:
     Args:
         idle_watts: P_idle as configured, W; used until it was seen.
 
-    The lag is found here unless the meter accounts for it itself, which `learn` is told. Windows in which more than one model ran teach none of them.
+    The lag is found here unless the meter accounts for it itself, which `learn` is told. Windows in which
+    more than one model ran teach none of them.
     """
 
     def __init__(self, idle_watts: float) -> None:

@@ -1,4 +1,4 @@
-"""How far windows are from what the coefficients expect, told apart by what it means for a request's joules."""
+"""How far windows are from what the coefficients expect, told apart by what that means for requests."""
 
 import math
 from dataclasses import asdict, dataclass

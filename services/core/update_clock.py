@@ -32,7 +32,7 @@ class UpdateClock:
     _since_fit: int = 0
 
     def refine(self, seen_nanoseconds: int) -> int:
-        """The steady time of the update that was first seen then, ns; that time itself while none is known."""
+        """The steady time of the update that was first seen then, ns; while none is known, that time."""
         if self._seen and seen_nanoseconds <= self._seen[-1]:
             self._forget()
         self._seen.append(seen_nanoseconds)

@@ -24,7 +24,7 @@ class RedisCalibrations:
         if states:
             fields = {meter_id: json.dumps(state) for meter_id, state in states.items()}
             written = self._client.hset(self._keys.calibration, mapping=cast(dict[Any, Any], fields))
-            await or_unavailable(cast(Awaitable[int], written))
+            await or_unavailable(written)
 
     async def load(self) -> dict[str, dict[str, Any]]:
         """See CalibrationStore. What is no JSON object is left out and logged."""
