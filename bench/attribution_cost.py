@@ -1,7 +1,8 @@
 """`python -m bench.attribution_cost`: CPU time of accounting for one GPU at 50 Hz and 64 running requests.
 
-The counter changes with every poll, so each second has 50 windows, and 60 steps of all 64 requests. Counted
-are the polls, the books, attribution, calibration and the figures; unpacking the reports' bytes is not.
+Each second has 50 polls, 60 steps of all 64 requests, and as many windows as the counter has updates: 50 at
+worst, 10 for one with a period of 100 ms. Counted are the polls, the books, attribution, calibration and the
+figures; unpacking the reports' bytes is not.
 """
 
 import time
@@ -15,16 +16,16 @@ from services.energy.reports import ReportedStep, ReportedWork, WorkerReport
 
 SECONDS, RUNNING, STEPS_PER_SECOND, POLLS_PER_SECOND = 20, 64, 60, 50
 _NANOSECONDS = 1_000_000_000
-_MICROJOULES_PER_POLL = 11_000_000
+_MICROJOULES_PER_SECOND = 550_000_000
 _TOKENS = 300
 
 
-def cpu_fraction() -> float:
+def cpu_fraction(windows_per_second: int) -> float:
     """CPU seconds per second, as a fraction of one core."""
     meter = RecordedMeter(
         [
-            Reading(i * _NANOSECONDS // POLLS_PER_SECOND, i * _MICROJOULES_PER_POLL)
-            for i in range(SECONDS * POLLS_PER_SECOND)
+            Reading(i * _NANOSECONDS // windows_per_second, i * _MICROJOULES_PER_SECOND // windows_per_second)
+            for i in range(SECONDS * windows_per_second)
         ]
     )
     settings = AccountingSettings(1.0, 100.0, {MODEL: ROUGH_PRIOR}, "boot", 10.0)
@@ -74,4 +75,5 @@ def _step(number: int) -> ReportedStep:
 
 
 if __name__ == "__main__":
-    print(f"{cpu_fraction():.2%} of one core: {POLLS_PER_SECOND} windows/s, {RUNNING} running requests")
+    for windows in (10, 50):
+        print(f"{cpu_fraction(windows):.2%} of one core: {windows} windows/s, {RUNNING} running requests")

@@ -9,7 +9,7 @@ _TOLERANCE = 1e-12
 
 
 def nonnegative_least_squares(gram: NDArray[np.float64], moment: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Minimises |A c - y|^2 over c >= 0, given `gram` = A'A (n, n), positive definite, and `moment` = A'y (n,).
+    """Minimises |A c - y|^2 over c >= 0, given `gram` = A'A (n, n), definite, and `moment` = A'y (n,).
 
     The active-set method of Lawson and Hanson (Solving Least Squares Problems, chapter 23) in the form of Bro
     and de Jong (1997), which needs only the products. Callers scale the columns to a similar size and keep
