@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
+from services.core.attribution_arrays import StepColumns, columns_of, split_between
+
 __all__ = [
     "EnergyShare",
     "GenerationWork",
@@ -86,10 +88,13 @@ class Step:
     work: tuple[GenerationWork, ...]
     """The active set; empty for a step that served nobody, whose energy is overhead."""
     coefficients: StepCoefficients
+    columns: StepColumns | None = field(init=False, compare=False, repr=False)
+    """The work again, by columns, where it is large."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a step that does not end after it starts."""
         _require_duration(self.start_nanoseconds, self.end_nanoseconds)
+        object.__setattr__(self, "columns", columns_of(self.work))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +198,10 @@ def attribute_window(window: Window, steps: Iterable[Step], idle_watts: float) -
     idle = _idle_microjoules(window, [step for step, _ in inside], idle_watts)
     if not inside:
         return _result(window, {}, {UnattributedReason.IDLE: idle, UnattributedReason.UNKNOWN: energy - idle})
+    if (split := split_between(energy - idle, inside, idle_watts)) is not None:
+        return _result(
+            window, {i: EnergyShare(*causes) for i, *causes in split}, {UnattributedReason.IDLE: idle}
+        )
     weights = _affine_weights(inside, idle_watts)
     if all(weight.total() == 0.0 for weight in weights.values()):
         weights = _time_weights(inside)
