@@ -64,7 +64,7 @@ def split_between(
 
     `steps` come with their overlap with the window, ns > 0.
     """
-    known = [step.columns for step, _ in steps if step.columns is not None]
+    known = [each for each in (step.columns for step, _ in steps) if each is not None]
     if len(known) < len(steps):
         return None
     ids = known[0].generation_ids
@@ -74,17 +74,16 @@ def split_between(
         ids = tuple(index)
         places = [np.array([index[name] for name in each.generation_ids]) for each in known]
     weights = np.zeros((len(ids), 3))
-    for (step, overlap), place in zip(steps, places, strict=True):
-        weights[place] += _weights(step, overlap, idle_watts)
+    for (step, overlap), columns, place in zip(steps, known, places, strict=True):
+        weights[place] += _weights(step, columns, overlap, idle_watts)
     totals = weights.sum(axis=1)
     parts = _round_parts(microjoules, weights, totals, ids)
     causes = None if parts is None else _round_causes(parts, weights, totals)
     return None if causes is None else list(zip(ids, *causes.T.tolist(), strict=True))
 
 
-def _weights(step: "Step", overlap: int, idle_watts: float) -> Array:
-    columns, costs = step.columns, step.coefficients
-    assert columns is not None
+def _weights(step: "Step", columns: StepColumns, overlap: int, idle_watts: float) -> Array:
+    costs = step.coefficients
     duration = step.end_nanoseconds - step.start_nanoseconds
     attention = columns.context_tokens * costs.context_joules
     decoding = columns.decode_tokens > 0
@@ -105,7 +104,7 @@ def _round_parts(microjoules: int, weights: Array, totals: Array, ids: Sequence[
     if not (np.isfinite(total) and total > 0 and microjoules < 2**40):
         return None
     exact = microjoules * (totals / total)
-    parts = np.floor(exact)
+    parts: Array = np.floor(exact)
     remainders, doubt = exact - parts, (microjoules + 1) * _RELATIVE_ERROR
     if ((totals > 0) & ((remainders < doubt) | (remainders > 1 - doubt))).any():
         return None
@@ -118,7 +117,8 @@ def _round_parts(microjoules: int, weights: Array, totals: Array, ids: Sequence[
     if (weights[rivals] != weights[rivals[0]]).any():
         return None
     parts[above] += 1
-    parts[sorted(rivals, key=ids.__getitem__)[: missing - int(above.sum())]] += 1
+    chosen = sorted(rivals.tolist(), key=lambda rival: ids[rival])[: missing - int(above.sum())]
+    parts[chosen] += 1
     return parts
 
 

@@ -64,10 +64,13 @@ class OpenGenerations:
     def see(self, report: WorkerReport, step: ReportedStep, meters: Sequence[MeteredLedger]) -> None:
         """Notes who took part in a step."""
         for reported in step.work:
-            if reported.work.generation_id in self._final:
-                continue
-            generation = self._open.get(reported.work.generation_id) or self._begin(report, reported, meters)
-            generation.last_end_nanoseconds = max(generation.last_end_nanoseconds, step.end_nanoseconds)
+            generation = self._open.get(reported.work.generation_id)
+            if generation is None:
+                if reported.work.generation_id in self._final:
+                    continue
+                generation = self._begin(report, reported, meters)
+            if step.end_nanoseconds > generation.last_end_nanoseconds:
+                generation.last_end_nanoseconds = step.end_nanoseconds
             generation.finished = generation.finished or reported.finished
 
     def charge(self, metered: MeteredLedger, attribution: WindowAttribution) -> None:
