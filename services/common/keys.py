@@ -31,6 +31,11 @@ class Keys:
         return self._key("learner")
 
     @property
+    def calibration(self) -> str:
+        """Hash meter id -> what was learned of it (JSON). Written by the energy service."""
+        return self._key("calibration")
+
+    @property
     def joins(self) -> str:
         """Hash request id -> open join. Written by the learner."""
         return self._key("joins")

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from services.common.telemetry import span
 from services.core.attribution import Step, StepCoefficients
 from services.core.errors import FieldViolation, InvalidRequestError, NotFoundError, OverloadedError
 from services.core.events import EnergyAttributed
+from services.energy.calibration_log import report_calibration
 from services.energy.generations import OpenGenerations
 from services.energy.metering import MeteredLedger, MeterStatus
 from services.energy.meters.base import MICROJOULES_PER_JOULE, Meter
@@ -33,11 +35,13 @@ class AccountingSettings:
     idle_watts_per_worker: float
     """P_idle: W that the meter shows of an idle worker."""
     coefficients: Mapping[str, StepCoefficients]
-    """Step costs per model id."""
+    """Step costs per model id, until they are calibrated."""
     boot_id: str
     """This host's boot; the steps of workers that share a counter must be of the same."""
     worker_timeout_seconds: float
     """A worker that reports nothing for so long is gone."""
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    """Per model id, what its step costs hold for: its engine and files. Others are learned anew."""
 
 
 @dataclass(slots=True)
@@ -75,6 +79,9 @@ class EnergyAccounting:
         self._settings, self._recent, self._publish = settings, recent, publish
         self._generations = OpenGenerations(recent)
         self._workers: dict[str, _Worker] = {}
+        self._learned: dict[str, Any] = {}
+        self.learned_batches = 0
+        """Rises whenever a calibration changes."""
         self._counters = {
             meter.meter_id: self._books(
                 meter, settings.idle_watts_per_worker * idle_workers.get(meter.meter_id, 1)
@@ -122,13 +129,30 @@ class EnergyAccounting:
         self._settle(self._counters.values())
 
     def change_models(
-        self, coefficients: Mapping[str, StepCoefficients], idle_workers: Mapping[str, int]
+        self,
+        coefficients: Mapping[str, StepCoefficients],
+        idle_workers: Mapping[str, int],
+        conditions: Mapping[str, str],
     ) -> None:
         """Step costs from now on; those of models that are gone stay, for their workers end their answers."""
-        known = {**self._settings.coefficients, **coefficients}
-        self._settings = replace(self._settings, coefficients=known)
+        self._settings = replace(
+            self._settings,
+            coefficients={**self._settings.coefficients, **coefficients},
+            conditions={**self._settings.conditions, **conditions},
+        )
         for meter_id, counter in self._counters.items():
-            counter.ledger.idle_watts = self._settings.idle_watts_per_worker * idle_workers.get(meter_id, 1)
+            counter.set_idle_watts(self._settings.idle_watts_per_worker * idle_workers.get(meter_id, 1))
+
+    def calibrations(self) -> dict[str, Any]:
+        """What was learned, per meter, as JSON values."""
+        books = [*self._counters.values(), *self._processes.values()]
+        return {each.meter.meter_id: each.calibration.to_state() for each in books}
+
+    def load_calibrations(self, states: Mapping[str, Any]) -> None:
+        """Goes on from what an earlier service had learned; what cannot be read is left out and logged."""
+        self._learned = dict(states)
+        for books in (*self._counters.values(), *self._processes.values()):
+            self._load(books)
 
     def of_request(self, request_id: str) -> list[EnergyAttributed]:
         """The final figures of a request's generations. Raises NotFoundError."""
@@ -143,7 +167,18 @@ class EnergyAccounting:
         return [books.status() for books in (*self._counters.values(), *self._processes.values())]
 
     def _books(self, meter: Meter, idle_watts: float) -> MeteredLedger:
-        return MeteredLedger.over(meter, idle_watts, self._recent, MAX_OPEN_WINDOWS)
+        books = MeteredLedger.over(meter, idle_watts, self._recent, MAX_OPEN_WINDOWS)
+        self._load(books)
+        return books
+
+    def _load(self, books: MeteredLedger) -> None:
+        meter_id = books.meter.meter_id
+        if (state := self._learned.pop(meter_id, None)) is None:
+            return
+        try:
+            books.load(state, self._settings.coefficients)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            _log.warning("the stored calibration of meter %s is of another kind: %s", meter_id, error)
 
     def _was_restarted(self, worker: _Worker, report: WorkerReport) -> bool:
         """Another boot or model, or less CPU time than before: the old process cannot come back."""
@@ -219,23 +254,32 @@ class EnergyAccounting:
 
     def _take_steps(self, worker: _Worker, report: WorkerReport) -> int:
         """Enters the steps in the books of every meter; returns how many were late."""
-        coefficients = self._settings.coefficients[worker.model_id]
+        self._prepare(worker)
         if report.warming_up:
-            self._take_warm_up(worker, report, coefficients)
+            self._take_warm_up(worker, report)
             return 0
         late = 0
         for reported in report.steps:
-            work = tuple(entry.work for entry in reported.work)
-            step = Step(reported.start_nanoseconds, reported.end_nanoseconds, work, coefficients)
-            was_late = [meter.ledger.add_step(step) for meter in worker.meters]
+            was_late = [meter.add_step(worker.model_id, reported) for meter in worker.meters]
             late += True in was_late
             self._generations.see(report, reported, worker.meters)
         if excess := self._generations.abandon_excess(MAX_OPEN_GENERATIONS):
             _log.warning("%d generations are made final: too many are open", excess)
         return late
 
-    def _take_warm_up(self, worker: _Worker, report: WorkerReport, coefficients: StepCoefficients) -> None:
+    def _prepare(self, worker: _Worker) -> None:
+        prior, conditions = self._settings.coefficients[worker.model_id], self._settings.conditions
+        for meter in worker.meters:
+            if meter.prepare(worker.model_id, prior, conditions.get(worker.model_id, "")):
+                _log.warning(
+                    "step costs of model %s on meter %s are learned anew: its engine or power limit changed",
+                    worker.model_id,
+                    meter.meter.meter_id,
+                )
+
+    def _take_warm_up(self, worker: _Worker, report: WorkerReport) -> None:
         """All of the time since the last report served nobody."""
+        coefficients = self._settings.coefficients[worker.model_id]
         if 0 < worker.reported_nanoseconds < report.monotonic_nanoseconds:
             step = Step(worker.reported_nanoseconds, report.monotonic_nanoseconds, (), coefficients)
             for meter in worker.meters:
@@ -261,8 +305,10 @@ class EnergyAccounting:
     def _settle(self, meters: Iterable[MeteredLedger]) -> None:
         for meter in meters:
             for attribution in meter.settle():
-                for generation_id, share in attribution.shares.items():
-                    self._generations.charge(generation_id, share, attribution.is_estimated)
+                self._generations.charge(meter, attribution)
+            if meter.learn():
+                self.learned_batches += 1
+                report_calibration(meter)
         for figure in self._generations.pop_settled():
             self._recent.add([figure])
             attributes = {"gen_ai.request.model": figure.model_id, "messplus.energy.method": figure.method}

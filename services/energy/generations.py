@@ -1,10 +1,11 @@
 """The generations whose energy is not final yet."""
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from services.core.attribution import EnergyShare
+from services.core.attribution import EnergyShare, UnattributedReason, WindowAttribution
 from services.core.events import EnergyAttributed
+from services.core.uncertainty import Doubt, Exposure, half_width_joules
 from services.energy.metering import MeteredLedger
 from services.energy.meters.base import MICROJOULES_PER_JOULE, Meter
 from services.energy.reports import ReportedStep, ReportedWork, WorkerReport
@@ -23,8 +24,21 @@ class _Open:
     meters: tuple[MeteredLedger, ...]
     last_end_nanoseconds: int = 0
     finished: bool = False
-    share: EnergyShare | None = None
+    prefill_microjoules: int = 0
+    decode_microjoules: int = 0
+    shared_microjoules: int = 0
+    is_charged: bool = False
     is_estimated: bool = False
+    is_bounded: bool = True
+    """Whether the coefficients were calibrated all the time, so that their residuals say how far to trust."""
+    exposures: dict[str, Exposure] = field(default_factory=dict)
+
+    def add(self, share: EnergyShare) -> None:
+        """Charges it with a part of a window."""
+        self.prefill_microjoules += share.prefill_microjoules
+        self.decode_microjoules += share.decode_microjoules
+        self.shared_microjoules += share.shared_microjoules
+        self.is_charged = True
 
     def is_settled(self) -> bool:
         """Whether every meter has closed its windows up to the last step."""
@@ -50,17 +64,31 @@ class OpenGenerations:
     def see(self, report: WorkerReport, step: ReportedStep, meters: Sequence[MeteredLedger]) -> None:
         """Notes who took part in a step."""
         for reported in step.work:
-            if reported.work.generation_id in self._final:
-                continue
-            generation = self._open.get(reported.work.generation_id) or self._begin(report, reported, meters)
-            generation.last_end_nanoseconds = max(generation.last_end_nanoseconds, step.end_nanoseconds)
+            generation = self._open.get(reported.work.generation_id)
+            if generation is None:
+                if reported.work.generation_id in self._final:
+                    continue
+                generation = self._begin(report, reported, meters)
+            if step.end_nanoseconds > generation.last_end_nanoseconds:
+                generation.last_end_nanoseconds = step.end_nanoseconds
             generation.finished = generation.finished or reported.finished
 
-    def charge(self, generation_id: str, share: EnergyShare, is_estimated: bool) -> None:
-        """Adds a window's share to an open generation; one estimated share makes the figure an estimate."""
-        if generation := self._open.get(generation_id):
-            generation.is_estimated = generation.is_estimated or is_estimated
-            generation.share = share if generation.share is None else generation.share + share
+    def charge(self, metered: MeteredLedger, attribution: WindowAttribution) -> None:
+        """Adds a window's shares to the open generations; one estimated share makes a figure an estimate."""
+        idle = attribution.unattributed.get(UnattributedReason.IDLE, 0)
+        joules = (attribution.window.energy_microjoules - idle) / MICROJOULES_PER_JOULE
+        doubts = {name: Doubt.of(model) for name, model in metered.calibration.models.items()}
+        meter_id = metered.meter.meter_id
+        for generation_id, share in attribution.shares.items():
+            if generation := self._open.get(generation_id):
+                generation.is_estimated = generation.is_estimated or attribution.is_estimated
+                generation.add(share)
+                if (doubt := doubts.get(generation.model_id)) is None:
+                    generation.is_bounded = False
+                    continue
+                if (exposure := generation.exposures.get(meter_id)) is None:
+                    exposure = generation.exposures[meter_id] = Exposure()
+                exposure.add(share.total_microjoules / MICROJOULES_PER_JOULE, joules, doubt)
 
     def abandon(self, worker_id: str) -> None:
         """The worker is gone: what its generations have so far becomes final."""
@@ -82,8 +110,10 @@ class OpenGenerations:
         """
         for generation_id in [key for key, generation in self._open.items() if generation.is_settled()]:
             generation = self._open.pop(generation_id)
-            share = generation.share
-            if share is not None and (share.total_microjoules > 0 or not generation.is_estimated):
+            share = EnergyShare(
+                generation.prefill_microjoules, generation.decode_microjoules, generation.shared_microjoules
+            )
+            if generation.is_charged and (share.total_microjoules > 0 or not generation.is_estimated):
                 yield _figure(generation_id, generation, share)
 
     def _begin(self, report: WorkerReport, reported: ReportedWork, meters: Sequence[MeteredLedger]) -> _Open:
@@ -99,6 +129,12 @@ class OpenGenerations:
         return generation
 
 
+def _uncertainty_joules(generation: _Open) -> float | None:
+    if generation.is_estimated or not generation.is_bounded:
+        return None
+    return half_width_joules(sum(exposure.variance() for exposure in generation.exposures.values()))
+
+
 def _figure(generation_id: str, generation: _Open, share: EnergyShare) -> EnergyAttributed:
     meters = [metered.meter for metered in generation.meters]
     methods = {meter.method for meter in meters} | ({ESTIMATE} if generation.is_estimated else set())
@@ -110,6 +146,7 @@ def _figure(generation_id: str, generation: _Open, share: EnergyShare) -> Energy
         prefill_energy_joules=share.prefill_microjoules / MICROJOULES_PER_JOULE,
         decode_energy_joules=share.decode_microjoules / MICROJOULES_PER_JOULE,
         shared_energy_joules=share.shared_microjoules / MICROJOULES_PER_JOULE,
+        uncertainty_joules=_uncertainty_joules(generation),
         quality="ESTIMATED" if generation.is_estimated else _quality(meters),
         method="+".join(sorted(methods)),
         tier=generation.tier,

@@ -1,11 +1,15 @@
 """A meter together with its books and the workers that cause its energy."""
 
-from collections.abc import Container
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from services.core.attribution import WindowAttribution
+from services.core.attribution import Step, StepCoefficients, UnattributedReason, WindowAttribution
 from services.core.energy_ledger import Balance, EnergyLedger
+from services.core.meter_calibration import MeterCalibration
+from services.core.update_clock import UpdateClock
 from services.energy.meters.base import Meter, Observed, Unavailable
+from services.energy.reports import ReportedStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class MeteredLedger:
 
     meter: Meter
     ledger: EnergyLedger
+    calibration: MeterCalibration
+    clock: UpdateClock = field(default_factory=UpdateClock)
     away: str = ""
     """Why the meter cannot be read; "" while it can."""
     complete_until: dict[str, int] = field(default_factory=dict)
@@ -41,7 +47,32 @@ class MeteredLedger:
         cls, meter: Meter, idle_watts: float, final: Container[str], max_open_windows: int
     ) -> "MeteredLedger":
         """A meter with empty books."""
-        return cls(meter, EnergyLedger(idle_watts, final, max_open_windows))
+        ledger = EnergyLedger(idle_watts, final, max_open_windows)
+        return cls(meter, ledger, MeterCalibration(idle_watts))
+
+    def set_idle_watts(self, configured_watts: float) -> None:
+        """Changes the idle power that counts until it was seen, W."""
+        self.calibration.idle.configured_watts = configured_watts
+        self.ledger.idle_watts = self.calibration.idle.watts
+
+    def load(self, state: Mapping[str, Any], priors: Mapping[str, StepCoefficients]) -> None:
+        """Goes on from what was learned before; ValueError, KeyError or TypeError as `MeterCalibration`."""
+        self.calibration.load(state, priors)
+        self.ledger.idle_watts = self.calibration.idle.watts
+
+    def prepare(self, model_id: str, prior: StepCoefficients, conditions: str) -> bool:
+        """Says what a model's step costs are taken for and hold for; returns whether they begin anew."""
+        limit_watts = self.meter.observed.power_limit_watts
+        limited = conditions if limit_watts is None else f"{conditions}, at most {limit_watts:g} W"
+        return self.calibration.prepare(model_id, prior, limited)
+
+    def add_step(self, model_id: str, reported: ReportedStep) -> bool:
+        """Enters a step of a prepared model; returns whether it was late."""
+        coefficients = self.calibration.models[model_id].coefficients
+        work = tuple(entry.work for entry in reported.work)
+        step = Step(reported.start_nanoseconds, reported.end_nanoseconds, work, coefficients)
+        self.calibration.add_step(model_id, step)
+        return self.ledger.add_step(step)
 
     def poll(self, monotonic_nanoseconds: int) -> None:
         """Takes what the meter has; the time is that of the attempt and counts only if it fails."""
@@ -51,12 +82,32 @@ class MeteredLedger:
             self.ledger.lose(monotonic_nanoseconds)
             return
         self.away = ""
+        lag = self.calibration.lag.nanoseconds
         for reading in readings:
-            self.ledger.read(reading)
+            at = reading.monotonic_nanoseconds
+            if self.meter.quality == "MEASURED":
+                # A modelled figure says itself when it was true; a device only shows that it has changed.
+                at = self.clock.refine(at)
+            self.ledger.read(replace(reading, monotonic_nanoseconds=at - lag))
 
     def settle(self) -> list[WindowAttribution]:
         """Closes what no worker can add to any more."""
-        return self.ledger.settle(min(self.complete_until.values(), default=float("inf")))
+        attributions = self.ledger.settle(self._complete_until())
+        for attribution in attributions:
+            # Loading and warming up do what no step tells, and an estimate teaches nothing.
+            if not attribution.is_estimated and UnattributedReason.OVERHEAD not in attribution.unattributed:
+                self.calibration.add_window(attribution.window)
+        return attributions
+
+    def learn(self) -> bool:
+        """Learns from the windows that were settled, batch by batch; returns whether there was a batch."""
+        learned = self.calibration.learn(self._complete_until(), self.meter.observed.lag_seconds is not None)
+        if learned:
+            self.ledger.idle_watts = self.calibration.idle.watts
+        return learned
+
+    def _complete_until(self) -> float:
+        return min(self.complete_until.values(), default=float("inf"))
 
     def status(self) -> MeterStatus:
         """How the meter stands."""

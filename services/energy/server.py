@@ -18,24 +18,30 @@ from services.core.attribution import StepCoefficients
 from services.core.errors import StateUnavailableError
 from services.core.events import EnergyAttributed
 from services.energy.accounting import AccountingSettings, EnergyAccounting
+from services.energy.adapters.redis_calibrations import RedisCalibrations
 from services.energy.adapters.redis_energy_log import RedisEnergyLog
+from services.energy.calibration_keeper import CalibrationKeeper
 from services.energy.meters.machine import machine_counters
 from services.energy.meters.sampled import SampledMeter
 from services.energy.metrics import EnergyMetrics
 from services.energy.outbox import Outbox
-from services.energy.ports import EnergyLog
+from services.energy.ports import CalibrationStore, EnergyLog
 from services.energy.recent import RecentEnergy
 from services.energy.servicer import SERVICE, EnergyServicer
 from services.energy.settings import EnergyServiceSettings
 
 _BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+CALIBRATION_SECONDS = 30.0
+"""Time between two savings of what was learned: as much is lost when the process dies."""
 _log = logging.getLogger(__name__)
 
 
 class EnergyService:
     """The running parts of the energy service over any log."""
 
-    def __init__(self, settings: EnergyServiceSettings, zoo: Zoo, log: EnergyLog) -> None:
+    def __init__(
+        self, settings: EnergyServiceSettings, zoo: Zoo, log: EnergyLog, calibrations: CalibrationStore
+    ) -> None:
         self._settings, self._log = settings, log
         self._recent = RecentEnergy(settings.energy_recent_requests)
         self._outbox = Outbox(log, settings.energy_buffer_events)
@@ -48,6 +54,7 @@ class EnergyService:
             self._publish,
             self._idle_workers(zoo),
         )
+        self._keeper = CalibrationKeeper(self.accounting, calibrations, CALIBRATION_SECONDS)
         self._metrics = EnergyMetrics(self.accounting.meters, lambda: self._outbox.dropped, time.monotonic_ns)
         address = settings.energy_listen or zoo.energy.address
         self.server = ServiceServer(address, [SERVICE], settings.drain_seconds)
@@ -65,6 +72,7 @@ class EnergyService:
             forever("appending energy events", self._outbox.flush),
             forever("reading meters", self._tick),
             forever("reading recent figures from the log", self._remember),
+            forever("keeping calibrations", self._keeper.keep),
         ]
         await self.server.set_ready(True)
 
@@ -79,12 +87,13 @@ class EnergyService:
             async with asyncio.timeout(self._settings.drain_seconds):
                 while len(self._outbox):
                     await self._outbox.flush()
+                await self._keeper.save()
         except (StateUnavailableError, TimeoutError):
             _log.error("%d energy events are lost: the log is away", len(self._outbox))
 
     async def take_over(self, zoo: Zoo) -> None:
         """Accounts for the workers of another zoo from now on."""
-        self.accounting.change_models(_coefficients(zoo), self._idle_workers(zoo))
+        self.accounting.change_models(_coefficients(zoo), self._idle_workers(zoo), _conditions(zoo))
 
     def _samplers(self) -> list[SampledMeter]:
         return [meter for meter in self._counters if isinstance(meter, SampledMeter)]
@@ -115,7 +124,8 @@ async def serve(settings: EnergyServiceSettings) -> None:
     """Runs the service until SIGTERM or SIGINT. Raises ConfigError."""
     live = LiveZoo(settings.zoo_file)
     client = connect(settings.redis_url)
-    service = EnergyService(settings, live.zoo, RedisEnergyLog(client, Keys(live.zoo.name)))
+    keys = Keys(live.zoo.name)
+    service = EnergyService(settings, live.zoo, RedisEnergyLog(client, keys), RedisCalibrations(client, keys))
     following = forever("zoo file", partial(live.follow, service.take_over, service.server))
     try:
         await service.start()
@@ -134,11 +144,17 @@ def _accounting_settings(settings: EnergyServiceSettings, zoo: Zoo) -> Accountin
         coefficients=_coefficients(zoo),
         boot_id=_boot_id(),
         worker_timeout_seconds=settings.energy_worker_timeout_seconds,
+        conditions=_conditions(zoo),
     )
 
 
 def _coefficients(zoo: Zoo) -> dict[str, StepCoefficients]:
     return {m.id: StepCoefficients(**m.step_energy.model_dump()) for m in zoo.models}
+
+
+def _conditions(zoo: Zoo) -> dict[str, str]:
+    """What step costs hold for: other weights, another engine or another number of threads cost otherwise."""
+    return {m.id: f"{m.engine}, {m.source or m.id}, {m.threads} threads" for m in zoo.models}
 
 
 def _boot_id() -> str:

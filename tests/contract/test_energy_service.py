@@ -25,6 +25,7 @@ from services.common.redis_client import connect
 from services.common.zoo_file import parse_zoo
 from services.core.errors import StateUnavailableError
 from services.core.events import EnergyAttributed
+from services.energy.adapters.redis_calibrations import RedisCalibrations
 from services.energy.adapters.redis_energy_log import RedisEnergyLog
 from services.energy.server import EnergyService
 from services.energy.servicer import SERVICE
@@ -61,7 +62,8 @@ async def start(
         redis_client: aioredis.Redis = client,
     ) -> tuple[EnergyService, pb_grpc.EnergyServiceAsyncStub]:
         settings = EnergyServiceSettings(energy_listen="127.0.0.1:0", drain_seconds=1.0)
-        service = EnergyService(settings, parse_zoo(ZOO, "zoo"), RedisEnergyLog(redis_client, KEYS))
+        stored = RedisCalibrations(redis_client, KEYS)
+        service = EnergyService(settings, parse_zoo(ZOO, "zoo"), RedisEnergyLog(redis_client, KEYS), stored)
         await service.start()
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{service.server.port}")
         started.append((service, channel))
@@ -172,6 +174,16 @@ async def test_figures_wait_for_a_log_that_is_away(start: Any, tmp_path: Path) -
         if valkey is not None:
             valkey.terminate()
             valkey.wait(timeout=10)
+
+
+async def test_calibrations_come_back_as_they_were_saved(client: aioredis.Redis) -> None:
+    store = RedisCalibrations(client, KEYS)
+    assert await store.load() == {}
+    await store.save({})
+    await store.save({"GPU-1": {"idle": 0.1 + 0.2}, "GPU-2": {"idle": 1}})
+    await store.save({"GPU-2": {"idle": 2}})
+    await client.hset(KEYS.calibration, "GPU-3", b"{")
+    assert await store.load() == {"GPU-1": {"idle": 0.1 + 0.2}, "GPU-2": {"idle": 2}}
 
 
 async def test_the_tail_of_the_log_is_its_newest_energy_events(client: aioredis.Redis) -> None:

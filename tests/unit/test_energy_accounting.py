@@ -136,7 +136,7 @@ def test_workers_of_new_models_report_and_those_of_removed_ones_end_their_answer
     bench.take(report(1, 0.0))
     with pytest.raises(InvalidRequestError, match="model_id"):
         bench.take(new)
-    bench.accounting.change_models({"huge": StepCoefficients(0.1, 0.0, 0.3, 0.0, 0.0)}, {})
+    bench.accounting.change_models({"huge": StepCoefficients(0.1, 0.0, 0.3, 0.0, 0.0)}, {}, {})
     bench.take(new, replace(report(2, 1.0, step(1, 2, work("n", True)), worker_id="new"), model_id="huge"))
     bench.take(report(2, 1.0, step(1, 2, work("g", True))))
     assert bench.joules() == {"n": WATTS, "g": WATTS}

@@ -25,6 +25,8 @@ class Observed:
     """Mean time between two changes, as far as polling can tell; None where it is not known."""
     lag_seconds: float | None = None
     """By how much the counter is behind; its windows are shifted by it. None: not measured, taken for 0."""
+    power_limit_watts: float | None = None
+    """What the device may draw; step costs are learned anew where it changes. None where it tells none."""
     suspect: str = ""
     """Why its joules are doubtful; "" if they are not."""
     unknown_windows: Mapping[str, int] = field(default_factory=dict)

@@ -17,7 +17,7 @@ class CpuProcessMeter:
     kind = "cpu/process"
     method = PREFIX
     quality = "MODELLED"
-    observed = Observed()
+    observed = Observed(lag_seconds=0.0)
 
     def __init__(self, worker_id: str, watts_per_core: float) -> None:
         self.meter_id = f"{PREFIX}:{worker_id}"

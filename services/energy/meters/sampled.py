@@ -111,6 +111,7 @@ class SampledMeter:
         return Observed(
             self._watch.update_period_seconds,
             result.lag_seconds if result else None,
+            self._watch.power_limit_watts,
             result.suspect if result else "",
             {fault.value: count for fault, count in self._watch.faults.copy().items()},
         )
