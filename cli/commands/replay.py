@@ -12,9 +12,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from cli.console import command_console
 from cli.failure import config_error
-from cli.replay.files import check_written_files
 from cli.replay.loading import load_log, load_outcomes
 from cli.replay.summary import baseline_table, study_table
+from cli.written_files import check_written_files
 from planner.replay.features import request_features
 from planner.replay.labels import LabelRegime, parse_labels
 from planner.replay.outcomes import Outcomes
@@ -147,7 +147,8 @@ def replay(
         snapshot_every,
     )
     _check(question, data)
-    check_written_files({"--json": json_file, "--report": report}, outcomes or from_log)
+    read = [path for path in (outcomes, from_log) if path is not None]
+    check_written_files("replay", {"--json": json_file, "--report": report}, read)
     study = _run(data, question, console)
     _show(study, json_file, report, console)
 
