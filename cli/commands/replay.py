@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from cli.console import command_console
 from cli.failure import config_error
+from cli.progress import progress
 from cli.replay.loading import load_log, load_outcomes
 from cli.replay.summary import baseline_table, study_table
 from cli.written_files import check_written_files
@@ -206,9 +205,9 @@ def _check(question: Question, data: Outcomes) -> None:
 
 def _run(data: Outcomes, question: Question, console: Console) -> Study:
     runs = len(list(combinations(question)))
-    with _progress(console, "features", len(data)) as advance:
+    with progress(console, "features", len(data), _SHOWN_EVERY) as advance:
         features = _features(data, advance)
-    with _progress(console, f"{runs} runs", runs * len(data)) as advance:
+    with progress(console, f"{runs} runs", runs * len(data), _SHOWN_EVERY) as advance:
         return run_study(data, features, question, advance)
 
 
@@ -224,24 +223,6 @@ def _features(data: Outcomes, advance: Callable[[], None]) -> FloatArray:
     from services.router.adapters.static_embedding import CompactFeatures, StaticEmbedding
 
     return request_features(data, CompactFeatures(StaticEmbedding()), watch)
-
-
-@contextmanager
-def _progress(console: Console, title: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar for `total` steps; yields what counts one. Away from a terminal nothing is drawn."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    done = 0
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            # Drawing costs more than deciding.
-            if done % _SHOWN_EVERY == 0:
-                bar.update(task, completed=done)
-
-        yield advance
 
 
 def _show(study: Study, json_file: Path | None, report: Path | None, console: Console) -> None:
