@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cli.demo.theme import Theme
-from cli.picture import PALETTE, Picture, drawn
+from cli.picture import PALETTE, Picture, drawn, plain_log
 from planner.moe.allocation import allocated
 from planner.moe.study import BudgetAnswer, Question, Study, best, cheapest
 
@@ -60,6 +60,7 @@ def _by_experts(figure: Figure, study: Study) -> str:
         axes.set_ylabel(name)
         axes.grid(axis="y")
     right.set_yscale("log")
+    plain_log(right.yaxis)
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return "More experts lose less; from some number on they cost more to serve"
 
@@ -84,9 +85,10 @@ def _iso(axes: Axes, study: Study, theme: Theme) -> str:
         axes.clabel(dashed, fmt="%.2f $", fontsize=8)
     axes.plot([n / 1e9 for n in tops], experts, "o", color=theme.ink, markersize=5)
     axes.set_xscale("log")
+    plain_log(axes.xaxis)
     axes.set_yscale("log", base=2)
     axes.set_yticks(experts, [f"{e:g}" for e in experts])
-    axes.set_xlabel(f"N (billions, {question.law.form.counted.value})")
+    axes.set_xlabel(f"N (billions of parameters {question.law.form.counted.value})")
     axes.set_ylabel("experts")
     return f"Equal loss (solid) and equal serving cost (dashed) at {answer.budget_flops:.0e} FLOPs"
 
@@ -108,6 +110,7 @@ def _trade(axes: Axes, study: Study, theme: Theme) -> str:
     axes.axhline(answer.max_loss, color=theme.muted, linestyle=(0, (5, 3)), linewidth=1)
     axes.axvline(answer.max_cost, color=theme.muted, linestyle=(0, (1, 2)), linewidth=1)
     axes.set_xscale("log")
+    plain_log(axes.xaxis)
     axes.set_xlabel("serving cost ($/M output tokens)")
     axes.set_ylabel("loss (nats/token)")
     axes.legend(frameon=False, fontsize=9)

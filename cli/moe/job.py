@@ -8,8 +8,9 @@ from rich.console import Console
 
 from cli.failure import config_error
 from cli.moe.report import FINDING_HEADINGS, document, finding_rows, write_report
-from cli.moe.tables import answer_table, extrapolations, fit_table, texts_table, unreachable
+from cli.moe.tables import answer_table, extrapolations, fit_table, unreachable
 from cli.progress import progress
+from cli.tables import texts_table
 from planner.moe.architecture import Workload
 from planner.moe.findings import evaluate
 from planner.moe.fit_starts import FITTED_FORMS

@@ -1,7 +1,5 @@
 """A mixture-of-experts study as tables, for the terminal and for the page."""
 
-from collections.abc import Sequence
-
 from rich.table import Table
 
 from planner.moe.fitting import Fit
@@ -109,16 +107,6 @@ def fit_table(fit: Fit) -> Table:
     title = f"{fit.law.form.name}, {fit.law.source}: RMSLE {fit.rmsle:.3e}, mean Huber loss {fit.huber:.3e}"
     table = Table(*FIT_HEADINGS, title=title)
     for row in fit_rows(fit):
-        table.add_row(*row)
-    return table
-
-
-def texts_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table of texts, which are folded where the terminal is narrow."""
-    table = Table(title=title)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
         table.add_row(*row)
     return table
 
