@@ -41,6 +41,14 @@ def moe(
     output_tokens: Annotated[float, typer.Option("--output-tokens", help="Of a request, on average.")] = 512,
     gpu_memory: Annotated[float, typer.Option("--gpu-memory", help="GB of an accelerator.")] = 80.0,
     gpu_price: Annotated[float, typer.Option("--gpu-price", help="Dollars per accelerator and hour.")] = 2.5,
+    latency: Annotated[
+        Path | None,
+        typer.Option(
+            "--latency",
+            help="A sweep as of messplus pareto to take latencies from. Default: measurements on an H100.",
+            metavar="FILE.csv",
+        ),
+    ] = None,
     max_loss: Annotated[
         float | None, typer.Option("--max-loss", help="Algorithm 1: the loss that must be reached.")
     ] = None,
@@ -86,7 +94,9 @@ def moe(
             "--max-cost": max_cost,
         },
     )
-    check_written_files("moe", {"--json": json_file, "--report": report}, [runs] if runs else [])
+    check_written_files(
+        "moe", {"--json": json_file, "--report": report}, [file for file in (runs, latency) if file]
+    )
     one_thread_for_scipy()
     # Scipy takes half a second to import, which other commands should not pay for.
     from cli.moe.job import Fitting, Options, answer, show
@@ -98,6 +108,7 @@ def moe(
         (prompt_tokens, output_tokens),
         gpu_memory,
         gpu_price,
+        latency,
         max_loss,
         max_cost,
     )

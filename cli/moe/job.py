@@ -35,6 +35,8 @@ class Options:
     """Of prompt and output."""
     gpu_memory_gb: float
     gpu_dollars_per_hour: float
+    latency: Path | None
+    """A serving sweep to take latencies from; None: those of an H100."""
     max_loss: float | None
     max_cost: float | None
 
@@ -53,7 +55,9 @@ def answer(options: Options, fitting: Fitting | None, console: Console) -> Study
     """The study that was asked for. Raises ConfigError."""
     fit = None if fitting is None else _fit(fitting, console)
     law = _published(options.law) if fit is None else fit.law
-    machine = Machine(options.gpu_memory_gb * _GB, options.gpu_dollars_per_hour, GPU_COUNTS, h100_latency())
+    latency = latency_of_sweep(read_sweep(options.latency)) if options.latency else h100_latency()
+    memory_bytes = options.gpu_memory_gb * _GB
+    machine = Machine(memory_bytes, options.gpu_dollars_per_hour, GPU_COUNTS, latency)
     question = Question(
         law,
         tuple(sorted(set(options.budgets_flops or DEFAULT_BUDGETS))),

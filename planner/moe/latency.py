@@ -109,15 +109,15 @@ def _terms(point: MeasuredStep) -> tuple[tuple[float, ...], float]:
 
 
 def h100_latency() -> StepLatency:
-    """Weights for one H100, from measurements that others published; `fit_latency` gave them."""
+    """Weights for one H100: `measured_steps.latency_of_sweep` of measurements that others published."""
     return StepLatency(
-        step_seconds=2.129e-3,
-        seconds_per_weight_byte=6.706e-13,
-        seconds_per_sequence=6.174e-5,
-        seconds_per_kv_byte=6.722e-13,
-        batches=(1.0, 768.0),
+        step_seconds=1.967e-3,
+        seconds_per_weight_byte=6.704e-13,
+        seconds_per_sequence=7.823e-5,
+        seconds_per_kv_byte=7.047e-13,
+        batches=(1.0, 584.0),
         params=(1.3e9, 1.3e10),
-        mean_error=0.062,
-        source="49 vLLM runs of OPT-1.3B, 2.7B and Llama-2-7B, 13B on one H100-64GB "
+        mean_error=0.041,
+        source="54 vLLM runs of OPT-1.3B, 2.7B and Llama-2-7B, 13B on one H100-64GB "
         "(FerranAgulloLopez/vLLMBatchingMemoryGap, commit a9186347)",
     )

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from planner.moe.laws import published_laws
 from tests.unit.moe_runs import csv_text, sampled
+from tests.unit.pareto_sweep import own_csv, run
 
 
 def moe(*arguments: object) -> tuple[int, str]:
@@ -58,6 +59,20 @@ def test_too_little_memory_is_said_and_drawn(tmp_path: Path) -> None:
     )
     assert status == 0
     assert "fits nowhere" in output
+
+
+def test_latencies_come_from_a_sweep_of_one_s_own(tmp_path: Path) -> None:
+    rates = ((1, 100.0), (8, 700.0), (64, 3000.0), (256, 5000.0), (512, 5500.0))
+    sweep = tmp_path / "sweep.csv"
+    sweep.write_text(own_csv([run(b, 1, rate, b / rate) for b, rate in rates]).replace("toy", "toy-1.5b"))
+    out = tmp_path / "moe.json"
+    status, _ = moe("--budget", "1e21", "--latency", sweep, "--json", out)
+    assert status == 0
+    assert str(sweep) in json.loads(out.read_text())["settings"]["latency"]
+    sweep.write_text(sweep.read_text().replace("-1.5b", "-large"))
+    status, output = moe("--budget", "1e21", "--latency", sweep)
+    assert status == 2
+    assert "model = toy-large: a model name that states its parameters" in output
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_findings_carry_numbers_and_verdicts() -> None:
     by_statement = {finding.statement.split(",")[0]: finding for finding in findings}
     better = by_statement["16 or 32 experts"]
     assert better.verdict == "agree"
-    assert "loss 16 experts 2.0891" in better.numbers[0]
+    assert "loss 16 experts 2.0896" in better.numbers[0]
     assert by_statement["and are 70 to 85 % smaller than their loss-optimal size"].verdict == "differ"
 
 
