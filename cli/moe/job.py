@@ -17,9 +17,11 @@ from planner.moe.fit_starts import FITTED_FORMS
 from planner.moe.fitting import Fit, fit_law, grid_size
 from planner.moe.latency import h100_latency
 from planner.moe.laws import Law, published_laws
+from planner.moe.measured_steps import latency_of_sweep
 from planner.moe.runs import read_runs
 from planner.moe.serving import Machine
 from planner.moe.study import DEFAULT_BUDGETS, DEFAULT_EXPERTS, GPU_COUNTS, Question, Study, run_study
+from planner.pareto.sources import read_sweep
 
 _GB = 1e9
 
