@@ -9,6 +9,7 @@ from cli.commands.demo import demo
 from cli.commands.explain import explain
 from cli.commands.moe import moe
 from cli.commands.pareto import pareto
+from cli.commands.profile import profile
 from cli.commands.reload import reload
 from cli.commands.replay import replay
 from cli.commands.status import status
@@ -36,13 +37,15 @@ def messplus(
     with [bold]messplus up[/bold] and look at it with [bold]messplus status --watch[/bold].
     Ask why a request went to its model with [bold]messplus explain[/bold].
     Try policies on recorded outcomes with [bold]messplus replay[/bold].
-    Plan models and hardware with [bold]messplus pareto[/bold] and [bold]messplus moe[/bold].
+    Plan models and hardware with [bold]messplus profile[/bold],
+    [bold]messplus pareto[/bold] and [bold]messplus moe[/bold].
     """
 
 
 app.command()(up)
 app.command()(demo)
 app.command()(replay)
+app.command()(profile)
 app.command()(pareto)
 app.command()(moe)
 app.command()(status)
