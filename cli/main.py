@@ -9,6 +9,7 @@ from cli.commands.demo import demo
 from cli.commands.explain import explain
 from cli.commands.moe import moe
 from cli.commands.pareto import pareto
+from cli.commands.plan import plan
 from cli.commands.profile import profile
 from cli.commands.reload import reload
 from cli.commands.replay import replay
@@ -38,7 +39,7 @@ def messplus(
     Ask why a request went to its model with [bold]messplus explain[/bold].
     Try policies on recorded outcomes with [bold]messplus replay[/bold].
     Plan models and hardware with [bold]messplus profile[/bold],
-    [bold]messplus pareto[/bold] and [bold]messplus moe[/bold].
+    [bold]messplus pareto[/bold], [bold]messplus moe[/bold] and [bold]messplus plan[/bold].
     """
 
 
@@ -48,6 +49,7 @@ app.command()(replay)
 app.command()(profile)
 app.command()(pareto)
 app.command()(moe)
+app.command()(plan)
 app.command()(status)
 app.command()(explain)
 app.command()(reload)

@@ -1,7 +1,7 @@
 """`messplus replay`: policies on recorded outcomes, beside everything that hindsight could have done."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +11,10 @@ from rich.console import Console
 from cli.console import command_console
 from cli.failure import config_error
 from cli.progress import progress
+from cli.replay.embedding import compact_features
 from cli.replay.loading import load_log, load_outcomes
 from cli.replay.summary import baseline_table, study_table
 from cli.written_files import check_written_files
-from planner.replay.features import request_features
 from planner.replay.labels import LabelRegime, parse_labels
 from planner.replay.outcomes import Outcomes
 from planner.replay.priors import PriorKind
@@ -28,7 +28,6 @@ from planner.replay.study import (
     document,
     run_study,
 )
-from services.core.events import FloatArray
 from services.core.policies.parameters import PolicyConfigError
 from services.core.policies.registry import policy_from_config
 
@@ -206,23 +205,9 @@ def _check(question: Question, data: Outcomes) -> None:
 def _run(data: Outcomes, question: Question, console: Console) -> Study:
     runs = len(list(combinations(question)))
     with progress(console, "features", len(data), _SHOWN_EVERY) as advance:
-        features = _features(data, advance)
+        features = compact_features(data, advance)
     with progress(console, f"{runs} runs", runs * len(data), _SHOWN_EVERY) as advance:
         return run_study(data, features, question, advance)
-
-
-def _features(data: Outcomes, advance: Callable[[], None]) -> FloatArray:
-    def watch(prompts: Iterable[str]) -> Iterator[str]:
-        for prompt in prompts:
-            advance()
-            yield prompt
-
-    if data.features is not None:
-        return data.features
-    # The embedding and its tokenizer take a second to read, which other commands should not pay for.
-    from services.router.adapters.static_embedding import CompactFeatures, StaticEmbedding
-
-    return request_features(data, CompactFeatures(StaticEmbedding()), watch)
 
 
 def _show(study: Study, json_file: Path | None, report: Path | None, console: Console) -> None:
