@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from cli.demo.theme import DARK, LIGHT, Theme
 from cli.page import html_figures, html_notes, html_page, html_pairs, html_section
-from cli.picture import Picture, as_percent, drawn, plain_log
+from cli.picture import Picture, as_percent, drawn
 from cli.plan.study import PlanStudy
 from cli.plan.tables import MODEL_HEADINGS, PLAN_HEADINGS, model_rows, plan_rows, unreachable
 from planner.zoo_plan import hull
@@ -58,8 +58,6 @@ def _draw(figure: Figure, study: PlanStudy, theme: Theme) -> str:
         axes.plot(*place, "o", color=theme.accent if model in hull(found) else theme.rival)
         axes.annotate(model, place, (6, -10), textcoords="offset points", fontsize=9)
     _targets(axes, study, theme)
-    axes.set_xscale("log")
-    plain_log(axes.xaxis)
     axes.yaxis.set_major_formatter(as_percent)
     axes.set_xlabel("joules per request (crosses: the cheapest zoo of each target; diamonds: the router)")
     axes.set_ylabel("mean satisfaction")
