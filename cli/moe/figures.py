@@ -62,7 +62,12 @@ def _by_experts(figure: Figure, study: Study) -> str:
     right.set_yscale("log")
     plain_log(right.yaxis)
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
-    return "More experts lose less; from some number on they cost more to serve"
+    answer = middle_answer(study)
+    found = cheapest(list(answer.optimal.values()))
+    if found is None:
+        return "Loss and serving cost by experts"
+    number, budget = found.allocation.experts, answer.budget_flops
+    return f"Of loss-optimal models, {number} experts are the cheapest to serve at {budget:.0e} FLOPs"
 
 
 def _iso(axes: Axes, study: Study, theme: Theme) -> str:

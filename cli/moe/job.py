@@ -8,7 +8,14 @@ from rich.console import Console
 
 from cli.failure import config_error
 from cli.moe.report import FINDING_HEADINGS, document, finding_rows, write_report
-from cli.moe.tables import answer_table, extrapolations, fit_table, unreachable
+from cli.moe.tables import (
+    OPTIMUM_HEADINGS,
+    answer_table,
+    extrapolations,
+    fit_table,
+    optimum_rows,
+    unreachable,
+)
 from cli.progress import progress
 from cli.tables import texts_table
 from planner.moe.architecture import Workload
@@ -89,6 +96,8 @@ def show(study: Study, json_file: Path | None, report: Path | None, console: Con
     """Prints the tables and writes the files that were asked for."""
     if study.fit:
         console.print(fit_table(study.fit))
+    if optima := optimum_rows(study):
+        console.print(texts_table("Optimum of the fitted law", OPTIMUM_HEADINGS, optima))
     for answer in study.answers:
         console.print(answer_table(answer))
     if found := evaluate(study):

@@ -6,7 +6,16 @@ from typing import Any
 
 from cli.demo.theme import DARK, LIGHT
 from cli.moe.figures import draw_figures
-from cli.moe.tables import FIT_HEADINGS, HEADINGS, answer_rows, extrapolations, fit_rows, unreachable
+from cli.moe.tables import (
+    FIT_HEADINGS,
+    HEADINGS,
+    OPTIMUM_HEADINGS,
+    answer_rows,
+    extrapolations,
+    fit_rows,
+    optimum_rows,
+    unreachable,
+)
 from cli.page import html_figures, html_notes, html_page, html_pairs, html_section
 from planner.moe.findings import Finding, evaluate
 from planner.moe.study import Study, choice_document
@@ -40,6 +49,8 @@ def render_html(study: Study) -> str:
     sections.append(html_figures(draw_figures(study, LIGHT), draw_figures(study, DARK)))
     if study.fit:
         sections.append(html_section("The fitted law", FIT_HEADINGS, fit_rows(study.fit)))
+    if optima := optimum_rows(study):
+        sections.append(html_section("Optimum of the fitted law", OPTIMUM_HEADINGS, optima))
     sections += [
         html_section(f"Training budget {answer.budget_flops:.3g} FLOPs", HEADINGS, answer_rows(answer))
         for answer in study.answers

@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from planner.moe.fitting import Fit
+from planner.moe.fitting import Fit, optimum_interval
 from planner.moe.study import BudgetAnswer, Choice, Study
 
 HEADINGS = (
@@ -97,6 +97,24 @@ def fit_rows(fit: Fit) -> list[tuple[str, ...]]:
         (name, f"{value:.6g}", *(_interval(fit.intervals[name]) if fit.intervals else ("-",)))
         for name, value in fit.law.coefficients.items()
     ]
+
+
+OPTIMUM_HEADINGS = ("budget", "experts", "loss-optimal N", "90 % interval")
+
+
+def optimum_rows(study: Study) -> list[tuple[str, ...]]:
+    """How sure the loss-optimal sizes of a fitted law are; empty for a published one or without resamples."""
+    rows: list[tuple[str, ...]] = []
+    if study.fit is None or not study.fit.resampled:
+        return rows
+    for answer in study.answers:
+        for experts, choice in answer.optimal.items():
+            interval = optimum_interval(study.fit, answer.budget_flops, experts)
+            if interval is not None:
+                span = f"{interval[0] / 1e9:.3g} to {interval[1] / 1e9:.3g} B"
+                size = f"{choice.allocation.params / 1e9:.3g} B"
+                rows.append((f"{answer.budget_flops:.3g}", str(experts), size, span))
+    return rows
 
 
 FIT_HEADINGS = ("coefficient", "value", "90 % interval")

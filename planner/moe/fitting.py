@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
+from planner.moe.allocation import loss_optimal
 from planner.moe.fit_starts import starts, transform
 from planner.moe.forms import Form
 from planner.moe.laws import Fitted, Law
@@ -74,6 +75,12 @@ def fit_law(
         tuple(laws),
         (*runs.notes, *_at_bounds(law)),
     )
+
+
+def optimum_interval(fit: Fit, budget_flops: float, experts: int) -> tuple[float, float] | None:
+    """90 % bootstrap interval of the loss-optimal N at a budget; None without resamples."""
+    found = [loss_optimal(law, budget_flops, experts).params for law in fit.resampled]
+    return _interval(found) if found else None
 
 
 def grid_size(form: Form, runs: TrainingRuns) -> int:

@@ -42,6 +42,7 @@ def test_a_law_is_fitted_to_runs_of_one_s_own(tmp_path: Path) -> None:
     assert status == 0
     assert "chinchilla, fitted to 20 runs" in output
     assert json.loads(out.read_text())["fit"]["intervals"].keys() == {"A", "alpha", "B", "beta", "E"}
+    assert "Optimum of the fitted law" in output
     assert "The fitted law" in page.read_text()
 
 

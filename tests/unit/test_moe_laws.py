@@ -11,7 +11,7 @@ from planner.moe.allocation import (
     check_allocates,
     loss_optimal,
 )
-from planner.moe.fitting import fit_law
+from planner.moe.fitting import fit_law, optimum_interval
 from planner.moe.forms import DENSE, JOINT, YUN, Form, saturated_experts
 from planner.moe.laws import Law, published_laws
 from planner.moe.runs import runs_from_table
@@ -68,11 +68,14 @@ def test_a_law_fitted_to_its_own_noisy_samples_finds_the_optimum(law: Law, form:
         assert found.params == pytest.approx(true.params, rel=0.1)
         assert found.tokens == pytest.approx(true.tokens, rel=0.1)
     assert all(low <= high for low, high in fit.intervals.values())
-    assert len(fit.resampled) == 3
+    interval = optimum_interval(fit, 1e20, 1)
+    assert interval is not None
+    assert 0.8 * interval[0] < loss_optimal(fit.law, 1e20, 1).params < 1.2 * interval[1]
 
 
 def test_a_fitted_law_says_where_it_extrapolates() -> None:
     fit = fit_law(sampled(LAWS["chinchilla"], 0.0, experts=(1.0,)), DENSE, resamples=0)
+    assert optimum_interval(fit, 1e20, 1) is None
     assert fit.law.outside(1e9, 1e10, 1) == ()
     assert fit.law.outside(1e12, 1e10, 8) == (
         "law: N 1e+12 is outside the fitted 1e+08 to 2.7e+09",
