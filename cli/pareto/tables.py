@@ -6,7 +6,16 @@ from rich.table import Table
 from planner.pareto.study import Experiment, Study
 from planner.pareto.sweep import Estimate, Point
 
-POINT_HEADINGS = ("replicas x batch", "runs", "tokens/s", "inter-token", "first token", "J/token", "")
+POINT_HEADINGS = (
+    "replicas x batch",
+    "runs",
+    "tokens/s",
+    "inter-token",
+    "p50, p99",
+    "first token",
+    "J/token",
+    "",
+)
 GAIN_HEADINGS = ("replicated", "tuned single replica", "throughput", "J/token")
 RULE_HEADINGS = ("model", "group", "90 % of throughput at", "rule L=2", "rule L=4", "recommended", "why")
 
@@ -25,6 +34,7 @@ def _point(point: Point, *, on_frontier: bool) -> tuple[str, ...]:
         str(point.repeats),
         _text(point.throughput, 1.0, ",.0f"),
         f"{_text(point.itl, 1e3, '.2f')} ms",
+        f"{1e3 * point.itl_p50_seconds:.2f}, {1e3 * point.itl_p99_seconds:.1f} ms",
         f"{_text(point.ttft, 1.0, '.3g')} s",
         "-" if energy is None else _text(energy, 1.0, ".4f"),
         "frontier" if on_frontier else "",
@@ -74,7 +84,7 @@ def point_table(experiment: Experiment) -> Table:
     title = " ".join(filter(None, (experiment.model, experiment.group)))
     table = Table(title=f"{title}: {len(experiment.frontier)} of {len(experiment.points)} on the frontier")
     for heading in POINT_HEADINGS:
-        side: JustifyMethod = "left" if heading in POINT_HEADINGS[::6] else "right"
+        side: JustifyMethod = "left" if heading in POINT_HEADINGS[::7] else "right"
         table.add_column(heading, justify=side, overflow="fold")
     for row in point_rows(experiment):
         table.add_row(*row)

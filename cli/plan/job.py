@@ -61,7 +61,24 @@ def make_plan(outcomes: Outcomes, options: Options, console: Console) -> PlanStu
         for target, plan in found.items()
     )
     source = str(options.profiles)
-    return PlanStudy(outcomes, candidates, options.memory_limit_gb, dict.fromkeys(joules, source), targets)
+    notes = (*outcomes.notes, *_extrapolated(outcomes, options))
+    joules_from = dict.fromkeys(joules, source)
+    return PlanStudy(outcomes, candidates, options.memory_limit_gb, joules_from, targets, notes)
+
+
+def _extrapolated(outcomes: Outcomes, options: Options) -> tuple[str, ...]:
+    """Requests whose prompts lie outside of what a model's profile measured."""
+    if options.profiles is None or outcomes.tokens is None:
+        return ()
+    profiles = read_profiles(options.profiles)
+    notes = []
+    for i, model in enumerate(outcomes.model_ids):
+        if model in profiles:
+            low, high = min(profiles[model].seconds.for_prompt), max(profiles[model].seconds.for_prompt)
+            tokens = outcomes.tokens[:, i, 0]
+            if count := int(((tokens < low) | (tokens > high)).sum()):
+                notes.append(f"{model}: {count:,} prompts are outside the measured {low} to {high} tokens.")
+    return tuple(notes)
 
 
 def _check_memory(outcomes: Outcomes, options: Options) -> None:
@@ -150,7 +167,7 @@ def show(study: PlanStudy, json_file: Path | None, report: Path | None, console:
     title = f"{study.outcomes.dataset}: {len(study.outcomes):,} requests"
     console.print(texts_table(title, MODEL_HEADINGS, model_rows(study)))
     console.print(texts_table("Cheapest zoo", PLAN_HEADINGS, plan_rows(study)))
-    for note in [*unreachable(study), *study.outcomes.notes]:
+    for note in [*unreachable(study), *study.notes]:
         console.print(note, highlight=False, markup=False)
     if json_file:
         json_file.write_text(json.dumps(document(study), indent=2, allow_nan=False) + "\n", encoding="utf-8")

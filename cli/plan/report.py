@@ -31,7 +31,7 @@ def write_report(path: Path, study: PlanStudy) -> None:
 def render_html(study: PlanStudy) -> str:
     """The page: plans, figure, candidates, definitions."""
     sections = [
-        html_notes([*unreachable(study), *study.outcomes.notes]),
+        html_notes([*unreachable(study), *study.notes]),
         html_section("Plans", PLAN_HEADINGS, plan_rows(study)),
         html_figures({"hull": _picture(study, LIGHT)}, {"hull": _picture(study, DARK)}),
         html_section("Candidates", MODEL_HEADINGS, model_rows(study)),

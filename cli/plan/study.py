@@ -40,6 +40,8 @@ class PlanStudy:
     joules_from: Mapping[str, str]
     """Model -> where its joules are from, for those that are not from the outcomes."""
     targets: tuple[TargetPlan, ...]
+    notes: tuple[str, ...] = ()
+    """What a reader must know: of the outcomes, and of profiles that are extrapolated."""
 
 
 def document(study: PlanStudy) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def document(study: PlanStudy) -> dict[str, Any]:
             }
             for i, model in enumerate(found.model_ids)
         },
+        "notes": list(study.notes),
         "plans": [_target_document(target) for target in study.targets],
     }
 

@@ -141,6 +141,7 @@ def _point_document(point: Point, on_frontier: bool) -> dict[str, Any]:
         "tokens_per_second": _pair(point.throughput),
         "ttft_seconds": _pair(point.ttft),
         "itl_seconds": _pair(point.itl),
+        "itl_p50_seconds": point.itl_p50_seconds,
         "itl_p99_seconds": point.itl_p99_seconds,
         "joules_per_token": None if point.joules_per_token is None else _pair(point.joules_per_token),
         "frontier": on_frontier,

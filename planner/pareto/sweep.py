@@ -89,6 +89,7 @@ class Point:
     """Seconds."""
     itl: Estimate
     """Seconds."""
+    itl_p50_seconds: float
     itl_p99_seconds: float
     joules_per_token: Estimate | None
     """None where it was not measured in every run."""
@@ -154,6 +155,7 @@ def _point(configuration: Configuration, runs: Sequence[Run], noise: Noise) -> P
         estimates["tokens_per_second"],
         estimates["ttft_seconds"],
         estimates["itl_seconds"],
+        float(_values(runs, "itl_p50_seconds").mean()),
         float(_values(runs, "itl_p99_seconds").mean()),
         energy if np.isfinite(energy.mean) else None,
     )

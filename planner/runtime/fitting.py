@@ -70,7 +70,9 @@ def fit_profile(
         joules = _linear(_grid(metered, False))
     fitted = _linear(seconds)
     notes = _falling(fitted)
-    return Profile(name, _without_overhead(fitted) if denoised else fitted, joules, notes)
+    outputs = [m.output_tokens for m in measurements]
+    kept = _without_overhead(fitted) if denoised else fitted
+    return Profile(name, kept, joules, (min(outputs), max(outputs)), notes)
 
 
 def _grid(rows: Iterable[tuple[int, int, float]], least: bool) -> FloatArray:

@@ -14,6 +14,8 @@ _KV = "runtime_per_output_token_and_prompt_token"
 """This project's addition, which HELM ignores; written where it is not 0."""
 _JOULES = "joules"
 """This project's addition: the same keys, for joules."""
+_OUTPUTS = "measured_output_tokens"
+"""This project's addition: least and most."""
 
 
 def read_profiles(path: Path) -> dict[str, Profile]:
@@ -43,6 +45,8 @@ def _entry(profile: Profile) -> dict[str, Any]:
     entry = _linear_entry(profile.seconds)
     if profile.joules is not None:
         entry[_JOULES] = _linear_entry(profile.joules)
+    if profile.output_tokens is not None:
+        entry[_OUTPUTS] = list(profile.output_tokens)
     return entry
 
 
@@ -59,7 +63,9 @@ def _linear_entry(quantity: Linear) -> dict[str, Any]:
 
 
 def _profile(name: str, entry: Mapping[str, Any]) -> Profile:
-    return Profile(name, _linear(entry), _linear(entry[_JOULES]) if _JOULES in entry else None)
+    joules = _linear(entry[_JOULES]) if _JOULES in entry else None
+    outputs = (entry[_OUTPUTS][0], entry[_OUTPUTS][1]) if _OUTPUTS in entry else None
+    return Profile(name, _linear(entry), joules, outputs)
 
 
 def _linear(entry: Mapping[str, Any]) -> Linear:
@@ -74,6 +80,9 @@ def _problems(place: str, name: str, entry: Any) -> list[ConfigProblem]:
     if _JOULES in entry:
         nested = entry[_JOULES] if isinstance(entry[_JOULES], dict) else {}
         found += _linear_problems(place, f"{name}.{_JOULES}", nested)
+    span = entry.get(_OUTPUTS, [1, 1])
+    if not (isinstance(span, list) and len(span) == 2 and all(_is_number(tokens, 1.0) for tokens in span)):
+        found.append(ConfigProblem(place, f"{name}.{_OUTPUTS}", str(span), "two numbers of at least 1"))
     return found
 
 

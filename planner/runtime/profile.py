@@ -53,6 +53,8 @@ class Profile:
     seconds: Linear
     joules: Linear | None = None
     """Where a meter was read."""
+    output_tokens: tuple[int, int] | None = None
+    """Least and most that were measured; None where the file does not say."""
     notes: tuple[str, ...] = ()
 
 
@@ -91,7 +93,7 @@ def idealized(
         joules, tier = seconds * hardware.gpus * hardware.board_watts, Tier.ESTIMATED
     price = hardware.dollars_per_gpu_hour
     dollars = None if price is None else seconds * hardware.gpus * price / 3600.0
-    return Idealized(seconds, joules, tier, dollars, _outside(profile.seconds, prompt_tokens))
+    return Idealized(seconds, joules, tier, dollars, _outside(profile, prompt_tokens, output_tokens))
 
 
 def predicted(quantity: Linear, prompt_tokens: int, output_tokens: int, mode: Mode = Mode.DEFAULT) -> float:
@@ -122,8 +124,11 @@ def helm_lookup(quantity: Linear, prompt_tokens: int, output_tokens: int) -> flo
     return result
 
 
-def _outside(quantity: Linear, prompt_tokens: int) -> tuple[str, ...]:
-    low, high = min(quantity.for_prompt), max(quantity.for_prompt)
-    if low <= prompt_tokens <= high:
-        return ()
-    return (f"{prompt_tokens} prompt tokens are outside the measured {low} to {high}",)
+def _outside(profile: Profile, prompt_tokens: int, output_tokens: int) -> tuple[str, ...]:
+    prompts = min(profile.seconds.for_prompt), max(profile.seconds.for_prompt)
+    asked = (("prompt", prompt_tokens, prompts), ("output", output_tokens, profile.output_tokens))
+    return tuple(
+        f"{value} {name} tokens are outside the measured {span[0]} to {span[1]}"
+        for name, value, span in asked
+        if span is not None and not span[0] <= value <= span[1]
+    )

@@ -148,6 +148,9 @@ def test_a_fit_recovers_alpha_beta_and_joules() -> None:
     assert profile.joules is not None
     assert profile.joules.per_output_token == pytest.approx(2.0, rel=0.03)
     assert profile.seconds.per_output_token_and_prompt_token == pytest.approx(0.0, abs=1e-6)
+    assert idealized(profile, 64, 65, Hardware()).extrapolated == (
+        "65 output tokens are outside the measured 1 to 64",
+    )
     for prompt, output in ((64, 16), (700, 40)):
         truth = 0.02 + 0.0002 * prompt + 0.02 * (output - 1)
         assert predicted(profile.seconds, prompt, output) == pytest.approx(truth, rel=0.04)
@@ -246,7 +249,10 @@ def test_the_command_predicts_and_writes_what_helm_reads(helm_file: Path, tmp_pa
     assert status == 0
     assert "measured" in output
     assert "estimated" in output
-    assert set(read_profiles(out)) == {"a/idealized", "b/denoised", "live"}
+    written_profiles = read_profiles(out)
+    assert set(written_profiles) == {"a/idealized", "b/denoised", "live"}
+    assert written_profiles["live"].output_tokens == (1, 64)
+    assert written_profiles["live"].joules is not None
     html = page.read_text()
     assert html.count('src="data:image/png;base64,') == 2
     assert not re.search(r'(?:src|href)="(?!data:)', html)

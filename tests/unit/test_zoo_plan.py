@@ -158,7 +158,7 @@ def test_an_unreachable_target_is_said_with_the_best(file: Path) -> None:
 
 def test_joules_come_from_a_profile(file: Path, tmp_path: Path) -> None:
     profile = tmp_path / "profile.json"
-    entry = {"runtime_per_output_token": 0.01, "runtime_for_prompt_tokens": {"1": 0.1, "100": 0.2}}
+    entry = {"runtime_per_output_token": 0.01, "runtime_for_prompt_tokens": {"20": 0.1, "100": 0.2}}
     profile.write_text(json.dumps({"large": entry}))
     out = tmp_path / "plan.json"
     status, output = plan("--outcomes", file, "--profile", profile)
@@ -168,6 +168,9 @@ def test_joules_come_from_a_profile(file: Path, tmp_path: Path) -> None:
     models = json.loads(out.read_text())["models"]
     assert models["large"]["joules_from"] == str(profile)
     assert models["small"]["joules_from"] == "outcomes"
+    assert json.loads(out.read_text())["notes"] == [
+        "large: 60 prompts are outside the measured 20 to 100 tokens."
+    ]
 
 
 @pytest.mark.parametrize(
