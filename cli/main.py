@@ -8,6 +8,10 @@ from cli.commands import models
 from cli.commands.demo import demo
 from cli.commands.explain import explain
 from cli.commands.meters import meters
+from cli.commands.moe import moe
+from cli.commands.pareto import pareto
+from cli.commands.plan import plan
+from cli.commands.profile import profile
 from cli.commands.reload import reload
 from cli.commands.replay import replay
 from cli.commands.status import status
@@ -36,12 +40,18 @@ def messplus(
     Ask why a request went to its model with [bold]messplus explain[/bold].
     See what this machine can measure with [bold]messplus meters[/bold].
     Try policies on recorded outcomes with [bold]messplus replay[/bold].
+    Plan models and hardware with [bold]messplus profile[/bold],
+    [bold]messplus pareto[/bold], [bold]messplus moe[/bold] and [bold]messplus plan[/bold].
     """
 
 
 app.command()(up)
 app.command()(demo)
 app.command()(replay)
+app.command()(profile)
+app.command()(pareto)
+app.command()(moe)
+app.command()(plan)
 app.command()(status)
 app.command()(explain)
 app.command()(meters)

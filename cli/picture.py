@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from html import escape
 
 import matplotlib
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from cli.demo.theme import Theme, style
 
@@ -50,6 +52,13 @@ def figure_html(light: Picture, dark: Picture) -> str:
 def as_percent(share: float, _position: float) -> str:
     """Tick label of a share."""
     return f"{share * 100:.0f} %"
+
+
+def plain_log(axis: Axis) -> None:
+    """Labels a logarithmic axis at 1, 2 and 5 with plain numbers: mathematical text is off."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(lambda value, _position: f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _inlined(picture: Picture) -> str:

@@ -1,21 +1,20 @@
 """`messplus replay`: policies on recorded outcomes, beside everything that hindsight could have done."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from cli.console import command_console
 from cli.failure import config_error
-from cli.replay.files import check_written_files
+from cli.progress import progress
+from cli.replay.embedding import compact_features
 from cli.replay.loading import load_log, load_outcomes
 from cli.replay.summary import baseline_table, study_table
-from planner.replay.features import request_features
+from cli.written_files import check_written_files
 from planner.replay.labels import LabelRegime, parse_labels
 from planner.replay.outcomes import Outcomes
 from planner.replay.priors import PriorKind
@@ -29,7 +28,6 @@ from planner.replay.study import (
     document,
     run_study,
 )
-from services.core.events import FloatArray
 from services.core.policies.parameters import PolicyConfigError
 from services.core.policies.registry import policy_from_config
 
@@ -147,7 +145,8 @@ def replay(
         snapshot_every,
     )
     _check(question, data)
-    check_written_files({"--json": json_file, "--report": report}, outcomes or from_log)
+    read = [path for path in (outcomes, from_log) if path is not None]
+    check_written_files("replay", {"--json": json_file, "--report": report}, read)
     study = _run(data, question, console)
     _show(study, json_file, report, console)
 
@@ -205,42 +204,10 @@ def _check(question: Question, data: Outcomes) -> None:
 
 def _run(data: Outcomes, question: Question, console: Console) -> Study:
     runs = len(list(combinations(question)))
-    with _progress(console, "features", len(data)) as advance:
-        features = _features(data, advance)
-    with _progress(console, f"{runs} runs", runs * len(data)) as advance:
+    with progress(console, "features", len(data), _SHOWN_EVERY) as advance:
+        features = compact_features(data, advance)
+    with progress(console, f"{runs} runs", runs * len(data), _SHOWN_EVERY) as advance:
         return run_study(data, features, question, advance)
-
-
-def _features(data: Outcomes, advance: Callable[[], None]) -> FloatArray:
-    def watch(prompts: Iterable[str]) -> Iterator[str]:
-        for prompt in prompts:
-            advance()
-            yield prompt
-
-    if data.features is not None:
-        return data.features
-    # The embedding and its tokenizer take a second to read, which other commands should not pay for.
-    from services.router.adapters.static_embedding import CompactFeatures, StaticEmbedding
-
-    return request_features(data, CompactFeatures(StaticEmbedding()), watch)
-
-
-@contextmanager
-def _progress(console: Console, title: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar for `total` steps; yields what counts one. Away from a terminal nothing is drawn."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    done = 0
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-
-        def advance() -> None:
-            nonlocal done
-            done += 1
-            # Drawing costs more than deciding.
-            if done % _SHOWN_EVERY == 0:
-                bar.update(task, completed=done)
-
-        yield advance
 
 
 def _show(study: Study, json_file: Path | None, report: Path | None, console: Console) -> None:

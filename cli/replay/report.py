@@ -1,12 +1,9 @@
 """A study as one HTML page that needs nothing else."""
 
-from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
-from cli.demo.page import STYLE
 from cli.demo.theme import DARK, LIGHT
-from cli.picture import figure_html
+from cli.page import html_figures, html_notes, html_page, html_pairs, html_section, html_table
 from cli.replay.figures import draw_figures
 from cli.replay.summary import HEADINGS, baseline_cells, cells, lines
 from planner.replay.study import Study
@@ -41,29 +38,18 @@ def render_html(study: Study) -> str:
         f"{study.outcomes.dataset}: {len(study.outcomes):,} requests, {len(study.outcomes.model_ids)} models"
     )
     sections = [
-        *(f"<p>{escape(note)}</p>" for note in study.notes),
-        _table(HEADINGS, [cells(line) for line in lines(study)]),
-        *(figure_html(light[name], dark[name]) for name in light),
-        "<h2>Baselines, J/request</h2>",
-        _table(
+        html_notes(study.notes),
+        html_table(HEADINGS, [cells(line) for line in lines(study)]),
+        html_figures(light, dark),
+        html_section(
+            "Baselines, J/request",
             ("baseline", *(f"{100 * target:g} %" for target in study.question.targets)),
             [baseline_cells(study, name) for name in study.baselines],
         ),
-        _pairs("Settings", _settings(study)),
-        _pairs("Definitions", _DEFINITIONS),
+        html_pairs("Settings", _settings(study)),
+        html_pairs("Definitions", _DEFINITIONS),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>MESS+ replay</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>MESS+ replay of {escape(title)}</h1>\n" + "\n".join(sections) + "\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return html_page("MESS+ replay", f"MESS+ replay of {title}", sections)
 
 
 def _settings(study: Study) -> dict[str, str]:
@@ -83,8 +69,3 @@ def _settings(study: Study) -> dict[str, str]:
         "snapshot": f"every {question.snapshot_every} requests",
         "figures": "all but the first: seed 0 at the middle target",
     }
-
-
-def _pairs(title: str, pairs: dict[str, str]) -> str:
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs.items())
-    return f"<h2>{escape(title)}</h2><dl>{rows}</dl>"

@@ -79,7 +79,7 @@ def test_an_unreachable_target_is_said(file: Path) -> None:
             "--json = none/out.json: its folder does not exist",
         ),
         (["--outcomes", "FILE", "--report", "."], "--report = .: is a folder: name a file"),
-        (["--outcomes", "FILE", "--json", "FILE"], "would be written into the recorded outcomes"),
+        (["--outcomes", "FILE", "--json", "FILE"], "would be written into what the command reads"),
         (["--outcomes", "FILE", "--json", "x", "--report", "x"], "another file than --json is needed"),
         (["--outcomes", "FILE", "--energy", "a=1", "--energy", "a=2"], "a is already stated"),
         (["--from-log", "none.jsonl"], "--from-log = none.jsonl: a file that can be read is needed"),

@@ -1,0 +1,27 @@
+"""Numbers that people type, checked where an option's own range cannot."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from services.core.errors import ConfigError, ConfigProblem
+
+
+def check_positive(command: str, values: Mapping[str, float | Sequence[float] | None]) -> None:
+    """Raises ConfigError that names every option with a number that is not finite or not above 0.
+
+    None stands for an option that was not given.
+    """
+    problems = [
+        ConfigProblem(command, option, str(value), "a finite number above 0")
+        for option, given in values.items()
+        for value in _listed(given)
+        if not (math.isfinite(value) and value > 0.0)
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _listed(given: float | Sequence[float] | None) -> Sequence[float]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, int | float) else given

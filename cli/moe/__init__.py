@@ -1,0 +1,1 @@
+"""The `messplus moe` command: table, figures and report."""

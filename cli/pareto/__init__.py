@@ -1,0 +1,1 @@
+"""The `messplus pareto` command: tables, figures and report."""

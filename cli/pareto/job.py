@@ -1,0 +1,56 @@
+"""What `messplus pareto` does once its options are checked."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from cli.failure import config_error
+from cli.pareto.report import write_report
+from cli.pareto.tables import GAIN_HEADINGS, RULE_HEADINGS, gain_rows, point_table, rule_rows
+from cli.tables import texts_table
+from planner.pareto.rules import Limits
+from planner.pareto.sources import Sweep, read_sweep
+from planner.pareto.study import Study, document, run_study
+
+
+def replayed(path: Path, limits: Limits, models: Sequence[str], groups: Sequence[str]) -> Study:
+    """The study of a recorded sweep. Raises ConfigError."""
+    sweep = read_sweep(path)
+    _check_known("--model", models, {run.configuration.model for run in sweep.runs})
+    _check_known("--group", groups, {run.configuration.group for run in sweep.runs})
+    study = run_study(sweep, limits, models, groups)
+    if not study.experiments:
+        raise config_error("pareto", "--model, --group", ", ".join((*models, *groups)), _together(sweep))
+    return study
+
+
+def _check_known(option: str, asked: Sequence[str], known: set[str]) -> None:
+    for name in asked:
+        if name not in known:
+            raise config_error("pareto", option, name, f"allowed: {', '.join(sorted(known))}")
+
+
+def _together(sweep: Sweep) -> str:
+    pairs = sorted({(run.configuration.model, run.configuration.group) for run in sweep.runs})
+    return "no such pair; measured: " + ", ".join(f"{model} in {group}" for model, group in pairs)
+
+
+def show(study: Study, json_file: Path | None, report: Path | None, console: Console) -> None:
+    """Prints the tables and writes the files that were asked for."""
+    for experiment in study.experiments:
+        console.print(point_table(experiment))
+        if experiment.gains:
+            console.print(texts_table("Replication", GAIN_HEADINGS, gain_rows(experiment)))
+        for note in experiment.notes:
+            console.print(note, highlight=False, markup=False)
+    console.print(texts_table("What to set", RULE_HEADINGS, rule_rows(study)))
+    for note in study.notes:
+        console.print(note, highlight=False, markup=False)
+    if json_file:
+        json_file.write_text(json.dumps(document(study), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        console.print(f"All numbers: {json_file.absolute()}", highlight=False, soft_wrap=True)
+    if report:
+        write_report(report, study)
+        console.print(f"Figures and tables: {report.absolute()}", highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""The `messplus plan` command: table, figure and report."""

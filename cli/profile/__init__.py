@@ -1,0 +1,1 @@
+"""The `messplus profile` command: tables, figures and report."""

@@ -1,0 +1,40 @@
+"""Files that a command writes, checked before its work, not after."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cli.failure import config_error
+
+
+def check_written_files(command: str, files: Mapping[str, Path | None], sources: Sequence[Path]) -> None:
+    """Raises ConfigError where a file, by its option, cannot be written or would overwrite what is needed.
+
+    `sources` are what the command reads: files, or folders of files.
+    """
+    taken: dict[Path, str] = {}
+    for option, path in files.items():
+        if path is None:
+            continue
+        place = path.resolve()
+        if place in taken:
+            raise config_error(command, option, path, f"another file than {taken[place]} is needed")
+        taken[place] = option
+        if why := _why_not(place, sources):
+            raise config_error(command, option, path, why)
+
+
+def _why_not(place: Path, sources: Sequence[Path]) -> str | None:
+    if any(_holds(source, place) for source in sources):
+        return "would be written into what the command reads: choose another file"
+    if place.is_dir():
+        return "is a folder: name a file"
+    if not place.parent.is_dir():
+        return "its folder does not exist: create it or choose another one"
+    if not os.access(place if place.exists() else place.parent, os.W_OK):
+        return "no permission to write: choose another file"
+    return None
+
+
+def _holds(source: Path, place: Path) -> bool:
+    return source.resolve() in (place, place.parent if source.is_dir() else place)

@@ -1,0 +1,1 @@
+"""Pareto-optimal serving of small models after Recasens et al. 2024 (EuroMLSys): batch size and replicas."""
