@@ -61,7 +61,7 @@ def _table(reply: energy_service_pb2.GetRequestEnergyResponse) -> Table:
             f"{one.prefill_energy_joules:.4g}",
             f"{one.decode_energy_joules:.4g}",
             f"{one.shared_energy_joules:.4g}",
-            _quality(one.quality),
+            common_pb2.EnergyQuality.Name(one.quality).removeprefix("ENERGY_QUALITY_"),
             Text(one.method),
             _TIERS.get(one.tier, ("-", ""))[0],
         )
@@ -108,10 +108,6 @@ def _multipliers(joules: float, footprint: Footprint) -> dict[str, Any]:
             "emissions_grams": grams,
         },
     }
-
-
-def _quality(quality: "common_pb2.EnergyQuality") -> str:
-    return common_pb2.EnergyQuality.Name(quality).removeprefix("ENERGY_QUALITY_")
 
 
 def _joules(joules: float) -> str:
