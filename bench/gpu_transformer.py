@@ -59,7 +59,7 @@ class Transformer:
 
     def __init__(self, torch: Any, shape: Shape, slots: int, max_tokens: int, device: str = "cuda") -> None:
         self._torch, self._shape, self._device = torch, shape, device
-        self._dtype = torch.bfloat16
+        self._dtype = torch.bfloat16 if device == "cuda" else torch.float32
         self._head = shape.width // shape.heads
         kv_width = self._head * shape.kv_heads
         self._embedding = self._random(shape.vocabulary, shape.width)
@@ -83,10 +83,16 @@ class Transformer:
 
     def prefill(self, slot: int, tokens: int) -> None:
         """Begins a sequence with a random prompt in a slot and draws its first token."""
-        torch = self._torch
+        self.begin(slot, self._torch.randint(self._shape.vocabulary, (1, tokens), device=self._device))
+
+    def begin(self, slot: int, prompt: Any) -> None:
+        """Begins a sequence with the token ids of `prompt`, shape (1, n)."""
         self._lengths[slot] = 0
-        prompt = torch.randint(self._shape.vocabulary, (1, tokens), device=self._device)
         self._step([slot], prompt)
+
+    def drawn(self, slot: int) -> int:
+        """The token that was drawn last in a slot."""
+        return int(self._tokens[slot])
 
     def decode(self, slots: Sequence[int]) -> None:
         """Draws one more token for each of these slots."""

@@ -10,7 +10,7 @@ import pytest
 from bench.gpu_energy import Plan, chosen_meter, main, mean_watts, measure
 from bench.gpu_findings import markdown, table
 from bench.gpu_fit import NAMES, fit_steps
-from bench.gpu_transformer import SHAPES, TorchMissing, import_torch
+from bench.gpu_transformer import SHAPES, Shape, TorchMissing, Transformer, import_torch
 from services.core.attribution import GenerationWork
 from services.core.energy_ledger import Reading
 from services.energy.meters.base import Unavailable
@@ -180,3 +180,21 @@ def test_idle_power_skips_gaps_and_needs_two_readings() -> None:
 def test_shapes_have_the_parameters_of_their_names() -> None:
     billions = {name: shape.parameters / 1e9 for name, shape in SHAPES.items()}
     assert billions == pytest.approx({"1b": 1.5, "3b": 3.6, "8b": 8.0}, rel=0.02)
+
+
+def test_steps_over_the_cache_draw_what_whole_sequences_would() -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch, which only bench.gpu_energy uses")
+    model = Transformer(torch, Shape(64, 3, 8, 2, 128, vocabulary=1000), slots=4, max_tokens=64, device="cpu")
+    prompts = {slot: torch.randint(1000, (1, 5 + slot)) for slot in (0, 2, 3)}
+    for slot, prompt in prompts.items():
+        model.begin(slot, prompt)
+    drawn = {slot: [model.drawn(slot)] for slot in prompts}
+    for _ in range(6):
+        model.decode(list(prompts))
+        for slot in prompts:
+            drawn[slot].append(model.drawn(slot))
+    for slot, whole in prompts.items():
+        for token in drawn[slot]:
+            model.begin(1, whole)
+            assert model.drawn(1) == token
+            whole = torch.cat([whole, torch.tensor([[token]])], 1)
