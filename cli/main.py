@@ -6,6 +6,7 @@ import typer
 
 from cli.commands import models
 from cli.commands.demo import demo
+from cli.commands.energy import energy
 from cli.commands.explain import explain
 from cli.commands.meters import meters
 from cli.commands.moe import moe
@@ -37,7 +38,8 @@ def messplus(
 
     Start with [bold]messplus demo[/bold] (about ten minutes), or run the system
     with [bold]messplus up[/bold] and look at it with [bold]messplus status --watch[/bold].
-    Ask why a request went to its model with [bold]messplus explain[/bold].
+    Ask why a request went to its model with [bold]messplus explain[/bold],
+    and what it cost with [bold]messplus energy[/bold].
     See what this machine can measure with [bold]messplus meters[/bold].
     Try policies on recorded outcomes with [bold]messplus replay[/bold].
     Plan models and hardware with [bold]messplus profile[/bold],
@@ -54,6 +56,7 @@ app.command()(moe)
 app.command()(plan)
 app.command()(status)
 app.command()(explain)
+app.command()(energy)
 app.command()(meters)
 app.command()(reload)
 app.add_typer(models.app, name="models")

@@ -33,13 +33,13 @@ def ask_first(
         try:
             return address, ask(router_service_pb2_grpc.RouterServiceStub(channel))
         except grpc.RpcError as error:
-            if not _is_away(error):
+            if not is_away(error):
                 raise
             reason = error.code().name
     remedy = "start the system with `messplus up`, or name its zoo with --zoo"
     raise CommandError(f"no router answers at {' or '.join(channels)} ({reason}): {remedy}")
 
 
-def _is_away(error: grpc.RpcError) -> bool:
-    """Whether nobody answered: a router's own errors carry details, those of the way there do not."""
+def is_away(error: grpc.RpcError) -> bool:
+    """Whether nobody answered: a service's own errors carry details, those of the way there do not."""
     return error.code() in _AWAY and rpc_status.from_call(cast(grpc.Call, error)) is None

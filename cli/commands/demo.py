@@ -8,8 +8,10 @@ import typer
 from rich.console import Console
 
 from cli.console import command_console
+from cli.demo.energy_table import energy_table
 from cli.demo.job import DemoJob
 from cli.demo.prompts import generate_prompts
+from cli.demo.spent import RunEnergy
 from cli.demo.stage import run_settings, staged_zoo
 from cli.demo.summary import Summary
 from cli.demo.verdict import verdict
@@ -66,7 +68,7 @@ def demo(
     if not finished or job.summary is None:
         console.print("Interrupted. Nothing is left running.")
         raise typer.Exit(EXIT_INTERRUPTED)
-    _show(job.summary, settings, out, console)
+    _show(job.summary, job.energy, settings, out, console)
     _record(job, out, console)
 
 
@@ -84,11 +86,14 @@ def _record(job: DemoJob, out: Path, console: Console) -> None:
     )
 
 
-def _show(summary: Summary, settings: Mapping[str, str], out: Path, console: Console) -> None:
+def _show(
+    summary: Summary, energy: RunEnergy, settings: Mapping[str, str], out: Path, console: Console
+) -> None:
     # Matplotlib takes a second to import, which only a finished run should pay for.
     from cli.demo.report import summary_table, write_report
 
-    page = write_report(out, summary, settings)
+    page = write_report(out, summary, energy, settings)
+    console.print(energy_table(energy, summary.models))
     console.print(summary_table(summary))
     for sentence in verdict(summary):
         console.print(sentence, highlight=False, markup=False)

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from cli.demo.baselines import Contender
+from cli.demo.power_figure import draw_power
+from cli.demo.spent import RunEnergy
 from cli.demo.summary import Floats, Summary
 from cli.demo.theme import LIGHT, Theme
 from cli.demo.verdict import joules, percent, weights
@@ -16,8 +18,8 @@ from cli.picture import PALETTE, Picture, as_percent, drawn
 _WINDOW_SHARE = 10
 
 
-def draw_figures(summary: Summary, theme: Theme = LIGHT) -> dict[str, Picture]:
-    """Every figure by name (a file stem): contenders, satisfaction, queue, shares, exploration."""
+def draw_figures(summary: Summary, energy: RunEnergy, theme: Theme = LIGHT) -> dict[str, Picture]:
+    """Every figure by name (a file stem): contenders, satisfaction, queue, shares, exploration, power."""
     drawings: dict[str, Callable[[Axes, Summary, Theme], str]] = {
         "contenders": _contenders,
         "satisfaction": _satisfaction,
@@ -25,7 +27,11 @@ def draw_figures(summary: Summary, theme: Theme = LIGHT) -> dict[str, Picture]:
         "shares": _shares,
         "exploration": _exploration,
     }
-    return {name: _picture(draw, summary, theme) for name, draw in drawings.items()}
+    pictures = {name: _picture(draw, summary, theme) for name, draw in drawings.items()}
+    pictures["power"] = drawn(
+        lambda figure, theme: draw_power(figure.add_subplot(), energy, summary.models, theme), theme
+    )
+    return pictures
 
 
 def _picture(draw: Callable[[Axes, Summary, Theme], str], summary: Summary, theme: Theme) -> Picture:

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from cli.demo.follow import follow_log
 from cli.demo.live import LiveView
 from cli.demo.measurement import baseline_run, routed_run
 from cli.demo.outcomes import outcome_columns
+from cli.demo.power import follow_power
 from cli.demo.prompts import DemoPrompt
 from cli.demo.run_log import RunLog
+from cli.demo.spent import PowerPoint, RunEnergy
 from cli.demo.stage import write_zoo
 from cli.demo.summary import Summary, summarize
 from cli.local.data_directory import DataDirectory, opened
@@ -35,6 +37,7 @@ class DemoJob:
         summary: everything that the report shows.
         outcomes: every model's outcome on every prompt, as columns for replay.
         entries: the event log.
+        energy: joules of the routed run by generation, and the meters' power meanwhile.
 
     """
 
@@ -45,6 +48,8 @@ class DemoJob:
         self.summary: Summary | None = None
         self.outcomes: dict[str, list[Any]] = {}
         self.entries: list[Entry] = []
+        self.energy = RunEnergy()
+        self._power: list[tuple[float, float]] = []
 
     def run(self, drain_seconds: float) -> bool:
         """Starts the system, measures, stops it. Returns whether it came to its end; False: interrupted.
@@ -73,25 +78,36 @@ class DemoJob:
 
     async def _measure(self, data: DataDirectory) -> None:
         following = asyncio.create_task(follow_log(data.redis_url, self._zoo.name, self._take))
+        watching = asyncio.create_task(follow_power(self._zoo.energy.address, self._take_power))
         measuring = asyncio.create_task(self._both_runs())
+        tasks = [following, watching, measuring]
         try:
-            await asyncio.wait({following, measuring}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (following, measuring):
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
                 if task.done():
                     task.result()
         finally:
-            await cancel([following, measuring])
+            await cancel(tasks)
 
     def _take(self, entry: Entry) -> None:
         self.entries.append(entry)
         self._log.add(entry)
+
+    def _take_power(self, wall_seconds: float, watts: float) -> None:
+        self._power.append((wall_seconds, watts))
+
+    def _run_energy(self, kinds: Mapping[str, str]) -> RunEnergy:
+        began = self._log.began_seconds
+        power = [PowerPoint(wall_seconds - began, watts) for wall_seconds, watts in self._power]
+        return RunEnergy(self._log.spent(kinds), power)
 
     async def _both_runs(self) -> None:
         zoo, log, view = self._zoo, self._log, self._view
         idle_watts = _idle_watts(zoo)
         with view.stage("routed", len(self._prompts), routed=True):
             run = await routed_run(zoo, self._prompts, log, view.advance)
-        requests = log.routed({request_id: prompt.kind for request_id, prompt in run.prompts.items()})
+        kinds = {request_id: prompt.kind for request_id, prompt in run.prompts.items()}
+        requests, self.energy = log.routed(kinds), self._run_energy(kinds)
         with view.stage("baselines", len(self._prompts) * len(idle_watts), routed=False):
             baselines = await baseline_run(zoo, run.prompts, log, view.advance)
         self.outcomes = outcome_columns(run.prompts, baselines)

@@ -12,7 +12,7 @@ h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top
 .verdict li { background: var(--raised); border-left: 4px solid var(--muted); margin: .5rem 0;
   padding: .5rem .8rem; }
 .verdict .good { border-color: var(--good); } .verdict .bad { border-color: var(--bad); }
-.wide { overflow-x: auto; }
+.wide, .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align: right; }
 th { color: var(--muted); font-weight: 600; } .router td { font-weight: 700; }
@@ -27,6 +27,11 @@ DEFINITIONS: dict[str, str] = {
     "target": "The SLA: the least mean satisfaction that the routed requests must reach.",
     "met for good": "From this request on, the mean of all labels so far never falls below the target again.",
     "energy per request": "Joules of every generation made for a request, explored ones included, averaged.",
+    "attributed joules": "A generation's part of what the meters read. MEASURED is from a counter, MODELLED "
+    "from CPU-seconds times a configured power, ESTIMATED where nothing was measured; the tier says how "
+    "finely the worker reported its steps (A engine steps, B token times, C request times, D none).",
+    "power by request": "The middle of the run. What lies between the bands and the line belongs to no "
+    "request: idle power, overhead, and joules of a request that it did not draw as evenly as its band is.",
     "with idle energy": "The same plus idle power times the routed run's duration, for every model that "
     "must stay loaded: all of them for the router, two for a mixture of two, one for a single model.",
     "single:<model>": "The model asked every prompt of this run, after the routed run and outside its state.",

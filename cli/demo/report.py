@@ -8,8 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.demo.baselines import Contender
+from cli.demo.energy_table import energy_section
 from cli.demo.figures import draw_figures
 from cli.demo.page import DEFINITIONS, STYLE
+from cli.demo.spent import RunEnergy
 from cli.demo.summary import Summary
 from cli.demo.theme import DARK, LIGHT
 from cli.demo.verdict import joules, percent, verdict, weights
@@ -38,23 +40,27 @@ def contenders(summary: Summary) -> tuple[Contender, ...]:
     return (summary.router, *mixtures, summary.random_constrained, *summary.singles)
 
 
-def write_report(folder: Path, summary: Summary, settings: Mapping[str, str]) -> Path:
+def write_report(folder: Path, summary: Summary, energy: RunEnergy, settings: Mapping[str, str]) -> Path:
     """Write the figures as PNG and `report.html` into `folder` (made if missing); returns the page's path.
 
     `settings` are the run's settings as they shall be shown, name to value. Raises OSError if the folder
     cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    light, dark = draw_figures(summary, LIGHT), draw_figures(summary, DARK)
+    light, dark = draw_figures(summary, energy, LIGHT), draw_figures(summary, energy, DARK)
     for name, picture in light.items():
         (folder / f"{name}.png").write_bytes(picture.png)
     page = folder / "report.html"
-    page.write_text(render_html(summary, settings, light, dark), encoding="utf-8")
+    page.write_text(render_html(summary, energy, settings, light, dark), encoding="utf-8")
     return page
 
 
 def render_html(
-    summary: Summary, settings: Mapping[str, str], light: Mapping[str, Picture], dark: Mapping[str, Picture]
+    summary: Summary,
+    energy: RunEnergy,
+    settings: Mapping[str, str],
+    light: Mapping[str, Picture],
+    dark: Mapping[str, Picture],
 ) -> str:
     """One page with verdict, table, figures for light and dark surroundings, settings and definitions."""
     sections = [
@@ -62,6 +68,7 @@ def render_html(
         _contender_section(summary),
         *(figure_html(light[name], dark[name]) for name in light),
         _kinds_section(summary),
+        energy_section(energy, summary.models),
         _settings_section(settings),
         _definition_section(),
     ]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cli.demo.records import RoutedRequest
+from cli.demo.spent import SpentGeneration
 from services.core.events import Decision, EnergyAttributed, Entry, Label, Outcome, Position, Redecision, Role
 
 
@@ -14,7 +15,8 @@ class _Request:
     served_model: str
     awaited: set[str]
     ended: Position | None = None
-    joules: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, EnergyAttributed] = field(default_factory=dict)
+    ends: dict[str, tuple[Position, Outcome]] = field(default_factory=dict)
     labels: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -22,11 +24,15 @@ class _Request:
         return self.labels.get(self.served_id)
 
     @property
+    def joules(self) -> float:
+        return sum(figure.energy_joules for figure in self.figures.values())
+
+    @property
     def missing(self) -> list[str]:
         """What has not arrived yet, in words."""
         gaps = [] if self.ended else ["outcome"]
         gaps += [] if self.satisfaction is not None else ["label"]
-        return gaps + (["energy"] if self.awaited - self.joules.keys() else [])
+        return gaps + (["energy"] if self.awaited - self.figures.keys() else [])
 
 
 class RunLog:
@@ -70,7 +76,7 @@ class RunLog:
     @property
     def joules(self) -> float:
         """Joules attributed so far, J."""
-        return sum(sum(r.joules.values()) for r in self._requests.values())
+        return sum(r.joules for r in self._requests.values())
 
     @property
     def virtual_queue(self) -> float:
@@ -100,18 +106,33 @@ class RunLog:
             raise ValueError(f"events are missing: {self.gaps()}")
         return [self._routed(request, kinds) for request in self._requests.values()]
 
+    def spent(self, kinds: Mapping[str, str]) -> list[SpentGeneration]:
+        """Every generation whose joules and end are known, by when it began; `kinds` as in `routed`."""
+        found = [
+            _spent(*end, figure, kinds[request_id], self.began_seconds)
+            for request_id, request in self._requests.items()
+            for generation_id, figure in request.figures.items()
+            if (end := request.ends.get(generation_id))
+        ]
+        return sorted(found, key=lambda generation: generation.began_seconds)
+
+    @property
+    def began_seconds(self) -> float:
+        """When the run began, s of the log's wall clock; 0 before it did."""
+        return self._began.milliseconds / 1000 if self._began else 0.0
+
     def _routed(self, request: _Request, kinds: Mapping[str, str]) -> RoutedRequest:
         began, ended, satisfaction = self._began, request.ended, request.satisfaction
         if began is None or ended is None or satisfaction is None:
             raise ValueError(f"{request.decision.request_id} is incomplete")
-        served_joules = request.joules[request.served_id]
+        served_joules = request.figures[request.served_id].energy_joules
         return RoutedRequest(
             request_id=request.decision.request_id,
             kind=kinds[request.decision.request_id],
             model_id=request.served_model,
             satisfaction=satisfaction,
             served_joules=served_joules,
-            explored_joules=sum(request.joules.values()) - served_joules,
+            explored_joules=request.joules - served_joules,
             virtual_queue=request.decision.virtual_queue,
             time_seconds=(ended.milliseconds - began.milliseconds) / 1000,
         )
@@ -121,7 +142,16 @@ class RunLog:
         return iter(self._requests)
 
 
+def _spent(
+    position: Position, outcome: Outcome, figure: EnergyAttributed, kind: str, began_seconds: float
+) -> SpentGeneration:
+    ended = position.milliseconds / 1000 - began_seconds
+    return SpentGeneration(kind, ended - outcome.latency_seconds, ended, figure)
+
+
 def _apply(request: _Request, entry: Entry) -> None:
+    if isinstance(entry.event, Outcome):
+        request.ends[entry.event.generation_id] = (entry.position, entry.event)
     match entry.event:
         case Redecision() as event:
             request.awaited -= {event.failed_generation_id}
@@ -132,7 +162,7 @@ def _apply(request: _Request, entry: Entry) -> None:
         case Outcome() as event if event.generation_id == request.served_id:
             request.ended = entry.position
         case EnergyAttributed() as event:
-            request.joules[event.generation_id] = event.energy_joules
+            request.figures[event.generation_id] = event
         case Label() as event:
             request.labels.setdefault(event.generation_id or request.served_id, event.satisfaction)
         case _:

@@ -89,7 +89,7 @@ def _places(zoo: Zoo) -> dict[str, Any]:
         "feedback_address": feedback,
         "energy": zoo.energy.model_dump(mode="json") | {"address": energy},
         "workers": [
-            {"model": worker.model, "address": place}
+            worker.model_dump(mode="json", exclude_unset=True) | {"address": place}
             for worker, place in zip(zoo.workers, workers, strict=True)
         ],
     }

@@ -271,6 +271,10 @@ class EnergySettings(_Section):
         metered_idle_watts_per_worker: what the meter shows of an idle worker, W; up to it, joules that were
             read while no step ran are idle. Of an idle process, its own CPU time is next to nothing.
         replay_file: counter trace for "replay": a CSV with columns seconds, joules.
+        power_usage_effectiveness: PUE, joules of the whole building per joule of its machines, >= 1. None:
+            off. Shown and exported beside the joules, which stay as they were measured.
+        carbon_intensity_grams_per_kwh: gCO2e per kWh of the electricity used, PUE included where it is set.
+            None: off. Shown and exported as grams of its own.
 
     """
 
@@ -282,6 +286,8 @@ class EnergySettings(_Section):
     idle_watts_per_worker: NonNegative = 0.5
     metered_idle_watts_per_worker: NonNegative = 0.05
     replay_file: Path | None = None
+    power_usage_effectiveness: float | None = Field(default=None, ge=1, le=10, allow_inf_nan=False)
+    carbon_intensity_grams_per_kwh: float | None = Field(default=None, ge=0, le=5000, allow_inf_nan=False)
 
     @property
     def has_devices(self) -> bool:

@@ -107,10 +107,21 @@ class EnergyLedger:
         began = self.closed_until_nanoseconds if self._began_nanoseconds is None else self._began_nanoseconds
         late = max(step.start_nanoseconds, began) < self.closed_until_nanoseconds
         if late:
-            self._claim_late(step)
+            self.claim_late(step)
         if self._began_nanoseconds is None or step.end_nanoseconds > self.closed_until_nanoseconds:
             self._steps.append(step)
         return late
+
+    def claim_late(self, step: Step) -> None:
+        """A step that must not be charged: what no other step explained of its windows is late."""
+        reasons = self.balance.unattributed_microjoules
+        for item in list(self._unclaimed):
+            window, microjoules = item
+            begins_before_its_end = step.start_nanoseconds < window.end_nanoseconds
+            if begins_before_its_end and step.end_nanoseconds > window.start_nanoseconds:
+                self._unclaimed.remove(item)
+                reasons[UnattributedReason.UNKNOWN] -= microjoules
+                reasons[UnattributedReason.LATE] += microjoules
 
     def book_overhead(self, microjoules: int) -> None:
         """Books energy read outside any window, such as what loading took before the first report."""
@@ -186,14 +197,3 @@ class EnergyLedger:
                 balance.attributed_microjoules += share.total_microjoules
         if unknown := attribution.unattributed.get(UnattributedReason.UNKNOWN, 0):
             self._unclaimed.append((attribution.window, unknown))
-
-    def _claim_late(self, step: Step) -> None:
-        """Now it is known who caused what no step explained, but too late to charge it."""
-        reasons = self.balance.unattributed_microjoules
-        for item in list(self._unclaimed):
-            window, microjoules = item
-            begins_before_its_end = step.start_nanoseconds < window.end_nanoseconds
-            if begins_before_its_end and step.end_nanoseconds > window.start_nanoseconds:
-                self._unclaimed.remove(item)
-                reasons[UnattributedReason.UNKNOWN] -= microjoules
-                reasons[UnattributedReason.LATE] += microjoules

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.common.telemetry import span
 from services.core.attribution import Step, StepCoefficients
-from services.core.errors import FieldViolation, InvalidRequestError, NotFoundError, OverloadedError
+from services.core.errors import NotFoundError, OverloadedError
 from services.core.events import EnergyAttributed
 from services.energy.calibration_log import report_calibration
 from services.energy.generations import OpenGenerations
@@ -15,6 +15,7 @@ from services.energy.metering import MeteredLedger, MeterStatus
 from services.energy.meters.base import MICROJOULES_PER_JOULE, Meter
 from services.energy.meters.cpu_process import CpuProcessMeter
 from services.energy.recent import RecentEnergy
+from services.energy.report_checks import check_clock, check_known
 from services.energy.reports import Receipt, WorkerReport
 
 MAX_WORKERS = 1024
@@ -48,6 +49,7 @@ class AccountingSettings:
 class _Worker:
     model_id: str
     boot_id: str
+    device_ids: tuple[str, ...]
     meters: tuple[MeteredLedger, ...]
     process: MeteredLedger | None
     seen_nanoseconds: int = 0
@@ -94,16 +96,20 @@ class EnergyAccounting:
         """Takes a worker's steps and settles what they complete.
 
         Raises:
-            InvalidRequestError: an unknown model or meter, another boot, or a clock that went backwards.
+            InvalidRequestError: an unknown model or meter, another boot, the future, or a clock that went
+                backwards. Nothing of the report is taken then.
             OverloadedError: too many workers.
 
         """
+        check_known(
+            report, self._settings.coefficients, self._counters, self._settings.boot_id, now_nanoseconds
+        )
         worker = self._workers.get(report.worker_id)
         if worker is not None and self._was_restarted(worker, report):
             self._drop(report.worker_id, "restarted")
             worker = None
         worker = worker or self._welcome(report)
-        self._check_clock(worker, report)
+        check_clock(report, worker.reported_nanoseconds)
         late = self._take_steps(worker, report)
         self._read_process(worker, report)
         worker.seen_nanoseconds, worker.reported_nanoseconds = now_nanoseconds, report.monotonic_nanoseconds
@@ -181,18 +187,18 @@ class EnergyAccounting:
             _log.warning("the stored calibration of meter %s is of another kind: %s", meter_id, error)
 
     def _was_restarted(self, worker: _Worker, report: WorkerReport) -> bool:
-        """Another boot or model, or less CPU time than before: the old process cannot come back."""
-        is_other = (worker.boot_id, worker.model_id) != (report.boot_id, report.model_id)
+        """Another boot, model or device, or less CPU time than before: the old process cannot come back."""
+        before = (worker.boot_id, worker.model_id, worker.device_ids)
+        is_other = before != (report.boot_id, report.model_id, report.device_ids)
         return is_other or report.cpu_seconds < worker.cpu_seconds
 
     def _welcome(self, report: WorkerReport) -> _Worker:
-        self._check_known(report)
         if len(self._workers) >= MAX_WORKERS:
             raise OverloadedError("the table of workers", _RETRY_SECONDS)
         counters = [self._counters[device_id] for device_id in report.device_ids or self._counters]
         process = None if counters else self._process_books(report)
         meters = tuple(counters) if process is None else (process,)
-        worker = _Worker(report.model_id, report.boot_id, meters, process)
+        worker = _Worker(report.model_id, report.boot_id, report.device_ids, meters, process)
         self._workers[report.worker_id] = worker
         return worker
 
@@ -218,40 +224,6 @@ class EnergyAccounting:
             status = self._processes.pop(meter_id).status()
             _log.info("forgot meter %s of a worker that is gone; its balance: %s", meter_id, status.balance)
 
-    def _check_known(self, report: WorkerReport) -> None:
-        violations = []
-        if report.model_id not in self._settings.coefficients:
-            known = ", ".join(self._settings.coefficients)
-            violations.append(FieldViolation("model_id", f"is {report.model_id!r}, must be one of: {known}"))
-        for i, device_id in enumerate(report.device_ids):
-            if device_id not in self._counters:
-                here = ", ".join(self._counters) or "none; leave it empty for the worker's process CPU"
-                violations.append(
-                    FieldViolation(f"device_ids[{i}]", f"is {device_id!r}; the meters here: {here}")
-                )
-        if self._counters and report.boot_id != self._settings.boot_id:
-            violations.append(
-                FieldViolation(
-                    "boot_id",
-                    f"is {report.boot_id!r}; a shared counter needs this host's clock, of boot "
-                    f"{self._settings.boot_id!r}",
-                )
-            )
-        if violations:
-            raise InvalidRequestError(violations)
-
-    def _check_clock(self, worker: _Worker, report: WorkerReport) -> None:
-        if report.monotonic_nanoseconds < worker.reported_nanoseconds:
-            raise InvalidRequestError(
-                [
-                    FieldViolation(
-                        "monotonic_nanoseconds",
-                        f"is {report.monotonic_nanoseconds}, must not be before the worker's last report at "
-                        f"{worker.reported_nanoseconds}",
-                    )
-                ]
-            )
-
     def _take_steps(self, worker: _Worker, report: WorkerReport) -> int:
         """Enters the steps in the books of every meter; returns how many were late."""
         self._prepare(worker)
@@ -260,6 +232,12 @@ class EnergyAccounting:
             return 0
         late = 0
         for reported in report.steps:
+            if reported.start_nanoseconds < worker.reported_nanoseconds:
+                # Out of order or told twice: an earlier report said that no such step would come.
+                late += 1
+                for meter in worker.meters:
+                    meter.claim_late(worker.model_id, reported)
+                continue
             was_late = [meter.add_step(worker.model_id, reported) for meter in worker.meters]
             late += True in was_late
             self._generations.see(report, reported, worker.meters)

@@ -68,11 +68,18 @@ class MeteredLedger:
 
     def add_step(self, model_id: str, reported: ReportedStep) -> bool:
         """Enters a step of a prepared model; returns whether it was late."""
-        coefficients = self.calibration.models[model_id].coefficients
-        work = tuple(entry.work for entry in reported.work)
-        step = Step(reported.start_nanoseconds, reported.end_nanoseconds, work, coefficients)
+        step = self._step(model_id, reported)
         self.calibration.add_step(model_id, step)
         return self.ledger.add_step(step)
+
+    def claim_late(self, model_id: str, reported: ReportedStep) -> None:
+        """A step of a prepared model that must not be charged; see the ledger."""
+        self.ledger.claim_late(self._step(model_id, reported))
+
+    def _step(self, model_id: str, reported: ReportedStep) -> Step:
+        work = tuple(entry.work for entry in reported.work)
+        coefficients = self.calibration.models[model_id].coefficients
+        return Step(reported.start_nanoseconds, reported.end_nanoseconds, work, coefficients)
 
     def poll(self, monotonic_nanoseconds: int) -> None:
         """Takes what the meter has; the time is that of the attempt and counts only if it fails."""

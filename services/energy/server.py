@@ -8,6 +8,7 @@ from pathlib import Path
 
 from messplus.energy.v1 import energy_service_pb2_grpc as pb_grpc
 
+from services.common.footprint import Footprint
 from services.common.keys import Keys
 from services.common.live_zoo import LiveZoo, zoo_name
 from services.common.redis_client import connect
@@ -20,6 +21,7 @@ from services.core.events import EnergyAttributed
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.adapters.redis_calibrations import RedisCalibrations
 from services.energy.adapters.redis_energy_log import RedisEnergyLog
+from services.energy.balance_sheet import BalanceSheet
 from services.energy.calibration_keeper import CalibrationKeeper
 from services.energy.meters.machine import machine_counters
 from services.energy.meters.sampled import SampledMeter
@@ -55,10 +57,11 @@ class EnergyService:
             self._idle_workers(zoo),
         )
         self._keeper = CalibrationKeeper(self.accounting, calibrations, CALIBRATION_SECONDS)
-        self._metrics = EnergyMetrics(self.accounting.meters, lambda: self._outbox.dropped, time.monotonic_ns)
+        self._sheet = BalanceSheet(self.accounting.meters)
+        self._metrics = EnergyMetrics(self._sheet, lambda: self._outbox.dropped, Footprint.of(zoo.energy))
         address = settings.energy_listen or zoo.energy.address
         self.server = ServiceServer(address, [SERVICE], settings.drain_seconds)
-        servicer = EnergyServicer(self.accounting, time.monotonic_ns, self._stopping)
+        servicer = EnergyServicer(self.accounting, self._metrics, time.monotonic_ns, self._stopping)
         instrument(servicer, SERVICE)
         pb_grpc.add_EnergyServiceServicer_to_server(servicer, self.server.tolerant)
         self._tasks: list[asyncio.Task[None]] = []
@@ -83,6 +86,7 @@ class EnergyService:
         await cancel(self._tasks)
         await asyncio.gather(*(asyncio.to_thread(meter.stop) for meter in self._samplers()))
         self.accounting.close()
+        self._sheet.take(time.monotonic_ns())
         try:
             async with asyncio.timeout(self._settings.drain_seconds):
                 while len(self._outbox):
@@ -111,7 +115,9 @@ class EnergyService:
         self._outbox.put(figure)
 
     async def _tick(self) -> None:
-        self.accounting.tick(time.monotonic_ns())
+        now = time.monotonic_ns()
+        self.accounting.tick(now)
+        self._sheet.keep_fresh(now)
         await asyncio.sleep(self._settings.energy_poll_seconds)
 
     async def _remember(self) -> None:

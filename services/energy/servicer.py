@@ -11,9 +11,11 @@ from messplus.energy.v1 import energy_service_pb2 as pb
 from messplus.energy.v1 import energy_service_pb2_grpc as pb_grpc
 
 from services.common.event_codec import energy_to_proto
+from services.core.errors import InvalidRequestError
 from services.energy.accounting import EnergyAccounting
 from services.energy.metering import MeterStatus
 from services.energy.meters.base import MICROJOULES_PER_JOULE
+from services.energy.metrics import EnergyMetrics
 from services.energy.power import PowerGauge
 from services.energy.reports import Receipt
 from services.energy.validation import parse_interval, parse_report, parse_request_id
@@ -26,9 +28,13 @@ class EnergyServicer(pb_grpc.EnergyServiceServicer):
     """The RPCs of the energy service; `stopping` ends its streams."""
 
     def __init__(
-        self, accounting: EnergyAccounting, clock: Callable[[], int], stopping: asyncio.Event
+        self,
+        accounting: EnergyAccounting,
+        metrics: EnergyMetrics,
+        clock: Callable[[], int],
+        stopping: asyncio.Event,
     ) -> None:
-        self._accounting, self._clock, self._stopping = accounting, clock, stopping
+        self._accounting, self._metrics, self._clock, self._stopping = accounting, metrics, clock, stopping
 
     async def ReportSteps(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.ReportStepsRequest], context: _Context
@@ -36,8 +42,17 @@ class EnergyServicer(pb_grpc.EnergyServiceServicer):
         """Takes a worker's step reports until it closes the stream or this service stops."""
         receipt = Receipt()
         async for message in _until(self._stopping, request_iterator):
-            receipt += self._accounting.take_report(parse_report(message), self._clock())
+            receipt += self._take(message)
         return pb.ReportStepsResponse(accepted_steps=receipt.accepted_steps, late_steps=receipt.late_steps)
+
+    def _take(self, message: pb.ReportStepsRequest) -> Receipt:
+        try:
+            receipt = self._accounting.take_report(parse_report(message), self._clock())
+        except InvalidRequestError as error:
+            self._metrics.refused(error)
+            raise
+        self._metrics.took(receipt)
+        return receipt
 
     async def GetRequestEnergy(  # noqa: N802
         self, request: pb.GetRequestEnergyRequest, context: _Context

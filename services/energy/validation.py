@@ -82,6 +82,7 @@ def _report_problems(message: pb.ReportStepsRequest) -> Iterator[_Problem]:
     yield from _too_many("steps", message.steps, MAX_STEPS)
     for i, step in enumerate(message.steps):
         yield from _step_problems(f"steps[{i}]", step, message.monotonic_nanoseconds)
+    yield from _order_problems(message.steps)
 
 
 def _step_problems(path: str, step: pb.EngineStep, reported_nanoseconds: int) -> Iterator[_Problem]:
@@ -105,6 +106,28 @@ def _step_problems(path: str, step: pb.EngineStep, reported_nanoseconds: int) ->
                 f"{inside}.traceparent",
                 f"has {len(work.traceparent)} characters, at most {MAX_ID_CHARACTERS}",
             )
+
+
+def _order_problems(steps: Sequence[pb.EngineStep]) -> Iterator[_Problem]:
+    """Steps stand in the order of their end, and no generation is in two of them at once."""
+    last_end = 0
+    ends: dict[str, int] = {}
+    for i, step in enumerate(steps):
+        if step.end_nanoseconds < last_end:
+            yield (
+                f"steps[{i}].end_nanoseconds",
+                f"is {step.end_nanoseconds}, out of order: the step before ends at {last_end}",
+            )
+        last_end = max(last_end, step.end_nanoseconds)
+        for j, work in enumerate(step.work):
+            end = ends.get(work.generation_id, 0)
+            if step.start_nanoseconds < end:
+                yield (
+                    f"steps[{i}].work[{j}].generation_id",
+                    f"is {work.generation_id!r}, whose last step ends at {end}, after this one starts at "
+                    f"{step.start_nanoseconds}",
+                )
+            ends[work.generation_id] = max(end, step.end_nanoseconds)
 
 
 def _id_problems(path: str, value: str) -> Iterator[_Problem]:

@@ -196,6 +196,11 @@ async def test_the_tail_of_the_log_is_its_newest_energy_events(client: aioredis.
     assert await log.tail(1200) == written[-1200:]
 
 
+def own_boot_id() -> str:
+    file = Path("/proc/sys/kernel/random/boot_id")
+    return file.read_text(encoding="ascii").strip() if file.exists() else ""
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -222,6 +227,16 @@ async def test_the_tail_of_the_log_is_its_newest_energy_events(client: aioredis.
             },
             "steps[0].work[0].decode_tokens",
         ),
+        (
+            {
+                "steps": [
+                    pb.EngineStep(start_nanoseconds=5, end_nanoseconds=9),
+                    pb.EngineStep(start_nanoseconds=1, end_nanoseconds=4),
+                ]
+            },
+            "steps[1].end_nanoseconds",
+        ),
+        ({"boot_id": own_boot_id(), "monotonic_nanoseconds": 1 << 62}, "monotonic_nanoseconds"),
     ],
 )
 async def test_a_bad_report_names_the_field(start: Any, change: dict[str, Any], field: str) -> None:
@@ -233,6 +248,8 @@ async def test_a_bad_report_names_the_field(start: Any, change: dict[str, Any], 
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await stub.ReportSteps(iter([pb.ReportStepsRequest(**{**good, **change})]))
     assert violations(error.value) == [field]
+    response = await stub.ReportSteps(reports(3))
+    assert (response.accepted_steps, response.late_steps) == (4, 0)
 
 
 def violations(error: grpc.aio.AioRpcError) -> list[str]:

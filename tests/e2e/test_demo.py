@@ -37,13 +37,14 @@ def test_the_demo_measures_everyone_and_writes_its_report(tmp_path: Path, scratc
     result = subprocess.run(started, capture_output=True, text=True, timeout=170, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     names = ("single:echo", "single:smollm", "static-mixture", "router")
-    for words in ("from the zoo's priors", "SLA", "static mixture", "report.html", *names):
+    attributed = ("Attributed joules per generation", "MODELLED process-cpu", "joules in all")
+    for words in (*attributed, "from the zoo's priors", "SLA", "static mixture", "report.html", *names):
         assert words in result.stdout, words
     page = (tmp_path / "out" / "report.html").read_text()
     assert all(name in page for name in names)
     assert 'src="data:image/png' in page
     figures = list((tmp_path / "out").glob("*.png"))
-    assert figures
+    assert "power.png" in [figure.name for figure in figures]
     assert all(figure.read_bytes().startswith(PNG) for figure in figures)
     assert not list(scratch.iterdir())
 

@@ -33,7 +33,9 @@ def test_every_failure_is_one_line_with_a_status(error: Exception, status: int, 
     assert exit_status(error) == status
 
 
-@pytest.mark.parametrize("command", [["up"], ["status"], ["explain", "r"], ["demo"], ["models", "list"]])
+@pytest.mark.parametrize(
+    "command", [["up"], ["status"], ["explain", "r"], ["energy", "r"], ["demo"], ["models", "list"]]
+)
 def test_a_bad_zoo_file_is_named_with_all_its_problems(command: list[str], tmp_path: Path) -> None:
     zoo = tmp_path / "zoo.yaml"
     zoo.write_text("name: x\nmodels: []\nworkers: []\nsla_classes: []\n")

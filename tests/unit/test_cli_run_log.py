@@ -105,3 +105,20 @@ def test_joules_that_come_before_the_decision_are_kept() -> None:
     log = log_of(EnergyAttributed("r1", "g1", "large", 4.0), DECISION)
     assert log.joules == 4.0
     assert log.other_joules() == {}
+
+
+def test_generations_are_told_with_their_times_and_figures() -> None:
+    log = log_of(
+        DECISION,
+        EnergyAttributed("r1", "g2", "small", 1.25, method="nvml"),
+        outcome("g1"),
+        EnergyAttributed("r1", "g1", "large", 4.0),
+        outcome("g2", Role.EXPLORED),
+        EnergyAttributed("r1", "g9", "large", 7.0),
+    )
+    assert log.began_seconds == 1.0
+    served, explored = log.spent({"r1": "arithmetic"})
+    assert (served.kind, served.began_seconds, served.ended_seconds) == ("arithmetic", 0.5, 1.0)
+    assert (explored.began_seconds, explored.ended_seconds) == (1.5, 2.0)
+    assert (served.figure.energy_joules, served.power_watts) == (4.0, 8.0)
+    assert (explored.figure.generation_id, explored.figure.method) == ("g2", "nvml")

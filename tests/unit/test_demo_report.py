@@ -8,7 +8,9 @@ from rich.console import Console
 
 from cli.demo.figures import draw_figures
 from cli.demo.report import summary_table, write_report
+from cli.demo.spent import PowerPoint, RunEnergy, SpentGeneration
 from cli.demo.summary import BaselineAnswer, RoutedRequest, summarize
+from services.core.events import EnergyAttributed
 
 PNG = b"\x89PNG\r\n\x1a\n"
 HOSTILE = "<script>alert('x')</script>&[bold]$x_1$"
@@ -38,6 +40,23 @@ EXTREMES = {
 }
 
 
+def spent(summary, power=True):
+    """Every request as one generation of 1.5 s, a second apart; the meters show 1 W more than they drew."""
+    joules = summary.trace.served_joules
+    generations = [
+        SpentGeneration(
+            "capital", float(i), i + 1.5, EnergyAttributed(f"r{i}", f"g{i}", model, float(j), method="nvml")
+        )
+        for i, (model, j) in enumerate(zip(summary.trace.model_ids, joules, strict=True))
+    ]
+    points = [PowerPoint(i / 2, 2.0) for i in range(2 * len(generations))]
+    return RunEnergy(generations, points if power else ())
+
+
+ENERGIES = {name: spent(each, power=name != "one prompt") for name, each in EXTREMES.items()}
+ENERGIES["no joules at all"] = RunEnergy()
+
+
 class Collector(HTMLParser):
     """Tags with their attributes and the text between them."""
 
@@ -60,26 +79,28 @@ def collected(page):
 
 @pytest.mark.parametrize("case", EXTREMES)
 def test_the_report_renders(case, tmp_path):
-    page = write_report(tmp_path / "deep" / "folder", EXTREMES[case], {"seed": "1", HOSTILE: HOSTILE})
+    page = write_report(
+        tmp_path / "deep" / "folder", EXTREMES[case], ENERGIES[case], {"seed": "1", HOSTILE: HOSTILE}
+    )
     parsed = collected(page)
     assert HOSTILE in parsed.text
     assert not [tag for tag, _ in parsed.tags if tag in {"script", "link", "iframe"}]
     images = [attrs["src"] for tag, attrs in parsed.tags if tag == "img"]
-    assert len(images) == 5
+    assert len(images) == 6
     for image in images:
         assert base64.b64decode(image.removeprefix("data:image/png;base64,")).startswith(PNG)
-    assert len(list(page.parent.glob("*.png"))) == 5
+    assert len(list(page.parent.glob("*.png"))) == 6
 
 
 def test_the_page_loads_nothing_from_elsewhere(tmp_path):
-    page = write_report(tmp_path, EXTREMES["ordinary"], {})
+    page = write_report(tmp_path, EXTREMES["ordinary"], ENERGIES["ordinary"], {})
     text = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page.read_text(encoding="utf-8"))
     assert not re.search(r"https?:|url\(|@import", text)
     assert "prefers-color-scheme: dark" in text
 
 
 def test_a_loss_reads_as_a_loss_on_the_page(tmp_path):
-    parsed = collected(write_report(tmp_path, EXTREMES["never met"], {}))
+    parsed = collected(write_report(tmp_path, EXTREMES["never met"], ENERGIES["never met"], {}))
     assert "SLA MISSED: 0.0 %" in parsed.text
     assert ("li", {"class": "bad"}) in parsed.tags
     assert ("li", {"class": "good"}) not in parsed.tags
@@ -96,7 +117,11 @@ def test_the_table_names_every_contender(case):
 
 
 def test_titles_say_the_finding():
-    titles = {name: picture.title for name, picture in draw_figures(EXTREMES["never met"]).items()}
+    titles = {
+        name: picture.title
+        for name, picture in draw_figures(EXTREMES["never met"], ENERGIES["never met"]).items()
+    }
     assert titles["satisfaction"] == "The target is never met for good: 0.0 % at the end"
     assert titles["exploration"] == "Exploration took 33.3 % of the router's energy"
+    assert titles["power"] == "Power over time by request: 24 J in 12 requests"
     assert titles["queue"] == "The virtual queue peaks at 1.1 (request 12) and ends at 1.1"

@@ -8,10 +8,12 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from services.common.footprint import Footprint
 from services.common.zoo import EnergySettings
 from services.core.energy_ledger import Balance
 from services.core.errors import ConfigError
 from services.energy import metrics
+from services.energy.balance_sheet import BalanceSheet
 from services.energy.metering import MeterStatus
 from services.energy.meters.base import Observed
 from services.energy.meters.machine import machine_counters
@@ -64,7 +66,9 @@ def exported(monkeypatch: pytest.MonkeyPatch, statuses: Sequence[MeterStatus]) -
     reader = InMemoryMetricReader()
     provider = MeterProvider(metric_readers=[reader])
     monkeypatch.setattr(metrics, "meter", lambda: provider.get_meter("test"))
-    metrics.EnergyMetrics(lambda: list(statuses), lambda: 0, lambda: 0)
+    sheet = BalanceSheet(lambda: statuses)
+    sheet.take(0)
+    metrics.EnergyMetrics(sheet, lambda: 0, Footprint())
     data = reader.get_metrics_data()
     provider.shutdown()
     assert data is not None

@@ -133,6 +133,10 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
         ("watts_per_core: -3", "energy.watts_per_core", "greater than 0"),
         ("watts_per_core: .inf", "energy.watts_per_core", "finite"),
         ("meter: replay", "energy", "needs replay_file"),
+        ("power_usage_effectiveness: 0.9", "energy.power_usage_effectiveness", "greater than or equal to 1"),
+        ("power_usage_effectiveness: .nan", "energy.power_usage_effectiveness", "finite"),
+        ("carbon_intensity_grams_per_kwh: -1", "energy.carbon_intensity_grams_per_kwh", "equal to 0"),
+        ("carbon_intensity_grams_per_kwh: .inf", "energy.carbon_intensity_grams_per_kwh", "finite"),
     ],
 )
 def test_energy_settings_that_make_no_sense_are_refused(

@@ -45,7 +45,8 @@ class ReportStepsRequest(google.protobuf.message.Message):
     system has none.
     """
     monotonic_nanoseconds: builtins.int
-    """Monotonic time up to which this report tells everything, ns; not before that of the last report. Also
+    """Monotonic time up to which this report tells everything, ns; not before that of the last report, and
+    not in the future (checked against the service's own clock if the boot is its own). Also
     a watermark: no later report has a step that starts before it. It lies where the running step began.
     """
     cpu_seconds: builtins.float
@@ -160,7 +161,7 @@ class ReportStepsResponse(google.protobuf.message.Message):
     accepted_steps: builtins.int
     """Steps taken."""
     late_steps: builtins.int
-    """Steps that came after their window had closed."""
+    """Steps that came after their window had closed, or from before the worker's last report."""
     def __init__(
         self,
         *,

@@ -63,8 +63,10 @@ class EnergyServiceServicer(object):
 
     def ReportSteps(self, request_iterator, context):
         """Takes a worker's step reports; answers once the worker closes the stream.
-        Steps that arrive after their window closed are counted as unattributed{late}.
-        Errors: INVALID_ARGUMENT (non-finite or negative numbers, a step that ends before it starts).
+        Steps that arrive after their window closed, and steps from before the worker's last report (out of
+        order, or told again), are never attributed; what no other step explains counts as unattributed{late}.
+        Errors: INVALID_ARGUMENT (non-finite or negative numbers; a step that ends before it starts, out of
+        order, or in the future; one generation in two steps at once; a model, meter or boot not known here).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -134,8 +134,10 @@ class EnergyServiceStub(typing.Generic[_EnergyServiceReportStepsType, _EnergySer
 
     ReportSteps: _EnergyServiceReportStepsType
     """Takes a worker's step reports; answers once the worker closes the stream.
-    Steps that arrive after their window closed are counted as unattributed{late}.
-    Errors: INVALID_ARGUMENT (non-finite or negative numbers, a step that ends before it starts).
+    Steps that arrive after their window closed, and steps from before the worker's last report (out of
+    order, or told again), are never attributed; what no other step explains counts as unattributed{late}.
+    Errors: INVALID_ARGUMENT (non-finite or negative numbers; a step that ends before it starts, out of
+    order, or in the future; one generation in two steps at once; a model, meter or boot not known here).
     """
 
     GetRequestEnergy: _EnergyServiceGetRequestEnergyType
@@ -178,8 +180,10 @@ class EnergyServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[messplus.energy.v1.energy_service_pb2.ReportStepsResponse, collections.abc.Awaitable[messplus.energy.v1.energy_service_pb2.ReportStepsResponse]]:
         """Takes a worker's step reports; answers once the worker closes the stream.
-        Steps that arrive after their window closed are counted as unattributed{late}.
-        Errors: INVALID_ARGUMENT (non-finite or negative numbers, a step that ends before it starts).
+        Steps that arrive after their window closed, and steps from before the worker's last report (out of
+        order, or told again), are never attributed; what no other step explains counts as unattributed{late}.
+        Errors: INVALID_ARGUMENT (non-finite or negative numbers; a step that ends before it starts, out of
+        order, or in the future; one generation in two steps at once; a model, meter or boot not known here).
         """
 
     @abc.abstractmethod

@@ -1,0 +1,1 @@
+"""What `messplus energy` shows: fetched from the energy service, laid out as a table."""
