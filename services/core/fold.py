@@ -22,6 +22,7 @@ from services.core.events import (
     EnergyAttributed,
     Entry,
     Event,
+    FloatArray,
     Label,
     ModelGeneration,
     Outcome,
@@ -200,9 +201,14 @@ class Fold:
         )
         self._forgive(join, statistics)
         if self._policy.learns_from_served and model_index is not None:
-            sla = _view(join, statistics)
-            self._policy.learn_decision(self.state.policy_state, _features(join), model_index, sla)
+            sla, factors = _view(join, statistics), self._load_factors(join)
+            self._policy.learn_decision(self.state.policy_state, _features(join), model_index, sla, factors)
             self.state.heads_revision += 1
+
+    def _load_factors(self, join: Join) -> FloatArray | None:
+        """Of today's models, shape (M,); 1 of one that the router did not know."""
+        factors = join.load_factors
+        return np.array([factors.get(model_id, 1.0) for model_id in self._models]) if factors else None
 
     def _forgive(self, join: Join, statistics: ClassStatistics) -> None:
         """What the policy says cannot be paid back, so that debt does not wind up."""
@@ -218,6 +224,8 @@ class Fold:
             event.min_satisfaction,
             event.charged_satisfaction,
             features=event.features.astype("<f2").tobytes() if keeps_features else b"",
+            # Without loads the second is empty: then so is the result.
+            load_factors=dict(zip(event.model_ids, event.load_factors, strict=False)),
             explored=event.explored,
             generations=[
                 Generation(g.generation_id, g.model_id) for g in (served, *event.explored_generations)
@@ -324,7 +332,8 @@ class Fold:
             return
         self.state.energy[model_index].add(energy_joules)
         if self._policy.learns_from_served:
-            self._policy.learn_energy(self.state.policy_state, _features(join), model_index, energy_joules)
+            idle_joules = energy_joules / join.load_factors.get(generation.model_id, 1.0)
+            self._policy.learn_energy(self.state.policy_state, _features(join), model_index, idle_joules)
             self.state.heads_revision += 1
 
     def _take_redecision(self, join: Join, event: Redecision) -> None:

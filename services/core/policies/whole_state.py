@@ -26,7 +26,14 @@ class WholeState:
         """False: decisions need the whole state."""
         return False
 
-    def learn_decision(self, state: Any, features: FloatArray, model_index: int, sla: ClassView) -> None:
+    def learn_decision(
+        self,
+        state: Any,
+        features: FloatArray,
+        model_index: int,
+        sla: ClassView,
+        load_factors: FloatArray | None = None,
+    ) -> None:
         """Nothing: decisions teach only what their labels and joules say."""
 
     def debt_bounds(self, state: Any, sla: ClassView) -> tuple[float, float]:
