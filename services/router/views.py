@@ -161,8 +161,8 @@ def _by_dual(decision: Decision, chosen: int) -> str:
 def _load(decision: Decision) -> str:
     """What the workers' load made of the joules; nothing where all were idle."""
     pairs = zip(decision.model_ids, decision.load_factors, strict=False)
-    loaded = [f"{model_id}'s by {factor:.3g}" for model_id, factor in pairs if factor != 1.0]
-    return f"; load lowered joules, {', '.join(loaded)}" if loaded else ""
+    loaded = [f"{model_id}'s are {factor:.3g} of it" for model_id, factor in pairs if factor != 1.0]
+    return f"; an idle worker would take more: {', '.join(loaded)}" if loaded else ""
 
 
 def _lead(decision: Decision, scores: tuple[float, ...], chosen: int, unit: str) -> str:

@@ -22,7 +22,7 @@ class LearningFold(Fold):
 
     def __init__(self, learns_from_served=False, **limits):
         policy = RecordingPolicy(learns_from_served)
-        self.taught = policy.taught
+        self.taught, self.loads = policy.taught, policy.loads
         super().__init__(policy, PRIORS, 2, FoldSettings(JoinLimits(**limits)))
 
 

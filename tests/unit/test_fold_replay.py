@@ -60,6 +60,7 @@ events = st.one_of(
         charged=units,
         step=st.integers(1, 1000),
         sla_class=st.sampled_from(["standard", "strict"]),
+        load_factors=st.sampled_from([(), (0.25, 1.0, 0.5), (2.0, 1.0, 1.0)]),
     ),
     st.builds(label, units, st.sampled_from(["", *MODELS, "large-again"]), ids),
     st.builds(label, units, request_id=ids),
