@@ -283,4 +283,4 @@ async def test_a_decision_records_the_load_that_lowered_its_joules() -> None:
     idle, loaded = made
     factor = (3.0 / 4.0 + 1.0) / 4.0
     assert (idle.load_factors, loaded.load_factors) == ((), (1.0, factor))
-    assert loaded.energy_joules == (idle.energy_joules[0], idle.energy_joules[1] * factor)
+    assert list(loaded.energy_joules) == [idle.energy_joules[0], idle.energy_joules[1] * factor]
