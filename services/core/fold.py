@@ -217,7 +217,8 @@ class Fold:
 
     def _opened(self, position: Position, event: Decision) -> Join:
         served = ModelGeneration(event.model_id, event.generation_id)
-        keeps_features = event.explored or self._policy.learns_from_served
+        policy = self._policy
+        keeps_features = event.explored or policy.learns_from_served or policy.learns_energy
         return Join(
             position,
             event.sla_class,
@@ -331,7 +332,7 @@ class Fold:
             # Half an answer costs real joules, but says nothing of what one costs; nor does an estimate.
             return
         self.state.energy[model_index].add(energy_joules)
-        if self._policy.learns_from_served:
+        if self._policy.learns_energy:
             idle_joules = energy_joules / join.load_factors.get(generation.model_id, 1.0)
             self._policy.learn_energy(self.state.policy_state, _features(join), model_index, idle_joules)
             self.state.heads_revision += 1

@@ -44,6 +44,7 @@ POLICIES = [
     policy_from_config("single:small", {}, MODELS),
     LearningLinear(MessPlus2024Parameters()),
     policy_from_config("pacer", {"resolve_every": 5, "window": 50}, MODELS),
+    policy_from_config("messplus-2025", {"energy": "per-request"}, MODELS),
 ]
 
 ids = st.sampled_from([f"r{i}" for i in range(6)])

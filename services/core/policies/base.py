@@ -140,7 +140,11 @@ class Policy(Protocol[StateT]):
 
     @property
     def learns_from_served(self) -> bool:
-        """Whether `learn_label` and `learn_energy` do anything; only then the fold keeps every context."""
+        """Whether `learn_decision` and `learn_label` do anything; only then the fold keeps every context."""
+
+    @property
+    def learns_energy(self) -> bool:
+        """Whether `learn_energy` does anything; only then the fold keeps every context."""
 
     @property
     def keeps_memory(self) -> bool:

@@ -70,7 +70,12 @@ class Pacer:
 
     @property
     def learns_from_served(self) -> bool:
-        """True: every label and every joule of a served answer teaches."""
+        """True: every label of a served answer teaches."""
+        return True
+
+    @property
+    def learns_energy(self) -> bool:
+        """True: the energy head."""
         return True
 
     @property

@@ -10,6 +10,11 @@ from services.core.policies.base import ClassView, ModelPrior
 StateT = TypeVar("StateT")
 
 
+class _Learner(Protocol):
+    @property
+    def learns_from_served(self) -> bool: ...
+
+
 class _Stored(Protocol[StateT]):
     def state_arrays(self, state: StateT) -> dict[str, FloatArray]: ...
 
@@ -20,6 +25,11 @@ class _Stored(Protocol[StateT]):
 
 class WholeState:
     """The verbs of `Policy` that such a policy need not write itself."""
+
+    @property
+    def learns_energy(self: _Learner) -> bool:
+        """As from labels."""
+        return self.learns_from_served
 
     @property
     def keeps_memory(self) -> bool:
