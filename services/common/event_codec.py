@@ -116,6 +116,7 @@ def _encode_decision(event: Decision) -> bytes:
         scores=event.scores,
         dual_joules=event.dual_joules,
         debt=event.debt,
+        load_factors=event.load_factors,
         explored_generations=[
             event_pb2.ExploredGeneration(model_id=g.model_id, generation_id=g.generation_id)
             for g in event.explored_generations
@@ -161,6 +162,7 @@ def _decision(event: event_pb2.DecisionEvent, step: int) -> Decision:
         scores=tuple(event.scores),
         dual_joules=event.dual_joules,
         debt=event.debt,
+        load_factors=tuple(event.load_factors),
     )
 
 

@@ -114,7 +114,8 @@ class StepEnergySettings(_Section):
         prefill_context_joules: alpha2, J per uncached prompt token and token of context.
         decode_joules: beta, J per generated token.
         context_joules: kappa, J per token of context that a step attends to.
-        step_joules: F, J of a step whoever is active.
+        step_joules: F, J of a step whoever is active; above 0, requests to a busy worker are expected to
+            take less than those to an idle one.
 
     """
 

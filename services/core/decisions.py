@@ -56,6 +56,7 @@ def decision_event(
         scores=action.scores.tolist() if action.dual_joules else (),
         dual_joules=action.dual_joules,
         debt=action.debt,
+        load_factors=() if context.load_factors is None else tuple(context.load_factors.tolist()),
         explored_generations=_explored(request_id, model_ids, action, eligible) if action.explored else (),
         router_id=router_id,
         traceparent=traceparent,

@@ -1,6 +1,7 @@
 """Which decodable events make no sense: they go aside with a reason and never stop the fold."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -43,7 +44,13 @@ def _decision_problem(event: Decision, feature_count: int) -> str | None:
     for model_id in (event.model_id, *(g.model_id for g in event.explored_generations)):
         if model_id not in event.model_ids:
             return f"model_id {model_id!r} is none of its model_ids {event.model_ids}"
+    if not _are_load_factors(event.load_factors, len(event.model_ids)):
+        return f"load_factors are {event.load_factors}, allowed: none, or above 0 up to 1 per model"
     return _unit_problem("charged_satisfaction", event.charged_satisfaction)
+
+
+def _are_load_factors(values: Sequence[float], model_count: int) -> bool:
+    return len(values) in (0, model_count) and all(0.0 < value <= 1.0 for value in values)
 
 
 def _redecision_problem(event: Redecision) -> str | None:

@@ -57,7 +57,8 @@ class Decision:
     `satisfaction_means`, `satisfaction_variances` (possibly empty), `energy_joules`, `eligible` and `scores`
     (empty where `energy_weight` and `virtual_queue` give them) run parallel to `model_ids`. `step` is
     assigned by the log (>= 1), `step_seen` is what the router used. `dual_joules` (lambda, J) and `debt` (D,
-    requests) are 0 for policies without.
+    requests) are 0 for policies without. `load_factors`, parallel too, are the joules at the load of each
+    model's worker over those on an idle one, as the router saw it; empty where all are 1.
     """
 
     request_id: str
@@ -86,6 +87,7 @@ class Decision:
     scores: tuple[float, ...] = ()
     dual_joules: float = 0.0
     debt: float = 0.0
+    load_factors: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

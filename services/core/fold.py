@@ -22,6 +22,7 @@ from services.core.events import (
     EnergyAttributed,
     Entry,
     Event,
+    FloatArray,
     Label,
     ModelGeneration,
     Outcome,
@@ -200,9 +201,14 @@ class Fold:
         )
         self._forgive(join, statistics)
         if self._policy.learns_from_served and model_index is not None:
-            sla = _view(join, statistics)
-            self._policy.learn_decision(self.state.policy_state, _features(join), model_index, sla)
+            sla, factors = _view(join, statistics), self._load_factors(join)
+            self._policy.learn_decision(self.state.policy_state, _features(join), model_index, sla, factors)
             self.state.heads_revision += 1
+
+    def _load_factors(self, join: Join) -> FloatArray | None:
+        """Of today's models, shape (M,); 1 of one that the router did not know."""
+        factors = join.load_factors
+        return np.array([factors.get(model_id, 1.0) for model_id in self._models]) if factors else None
 
     def _forgive(self, join: Join, statistics: ClassStatistics) -> None:
         """What the policy says cannot be paid back, so that debt does not wind up."""
@@ -211,13 +217,16 @@ class Fold:
 
     def _opened(self, position: Position, event: Decision) -> Join:
         served = ModelGeneration(event.model_id, event.generation_id)
-        keeps_features = event.explored or self._policy.learns_from_served
+        policy = self._policy
+        keeps_features = event.explored or policy.learns_from_served or policy.learns_energy
         return Join(
             position,
             event.sla_class,
             event.min_satisfaction,
             event.charged_satisfaction,
             features=event.features.astype("<f2").tobytes() if keeps_features else b"",
+            # Without loads the second is empty: then so is the result.
+            load_factors=dict(zip(event.model_ids, event.load_factors, strict=False)),
             explored=event.explored,
             generations=[
                 Generation(g.generation_id, g.model_id) for g in (served, *event.explored_generations)
@@ -323,8 +332,9 @@ class Fold:
             # Half an answer costs real joules, but says nothing of what one costs; nor does an estimate.
             return
         self.state.energy[model_index].add(energy_joules)
-        if self._policy.learns_from_served:
-            self._policy.learn_energy(self.state.policy_state, _features(join), model_index, energy_joules)
+        if self._policy.learns_energy:
+            idle_joules = energy_joules / join.load_factors.get(generation.model_id, 1.0)
+            self._policy.learn_energy(self.state.policy_state, _features(join), model_index, idle_joules)
             self.state.heads_revision += 1
 
     def _take_redecision(self, join: Join, event: Redecision) -> None:

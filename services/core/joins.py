@@ -70,6 +70,8 @@ class Join:
         charged_satisfaction: predicted satisfaction of the served model.
         number: of the decision in its class's ledger.
         features: little-endian float16, kept only where the policy may still learn from them.
+        load_factors: model id -> joules at its worker's load over those on an idle one, at the decision;
+            empty where all are 1.
         explored: whether it is an exploration step.
         learned: whether the policy learned from that step.
         counted: whether the served answer's label was counted.
@@ -86,6 +88,7 @@ class Join:
     charged_satisfaction: float = 0.0
     number: int = 0
     features: bytes = b""
+    load_factors: Mapping[str, float] = field(default_factory=dict)
     explored: bool = False
     learned: bool = False
     counted: bool = False
@@ -219,6 +222,8 @@ def encode_join(join: Join) -> bytes:
                 for g in join.generations
             ],
         }
+    if join.load_factors:
+        document["load_factors"] = dict(join.load_factors)
     if join.waiting:
         document["waiting"] = [_encode_entry(entry) for entry in join.waiting]
     return json.dumps(document, separators=(",", ":")).encode()
@@ -244,9 +249,12 @@ def _fill(join: Join, document: Mapping[str, Any]) -> None:
     join.features = base64.b64decode(document["features"], validate=True)
     join.explored, join.learned, join.counted = document["flags"]
     join.served = document["served"]
+    join.load_factors = {str(m): float(f) for m, f in document.get("load_factors", {}).items()}
     join.generations = [Generation(*values) for values in document["generations"]]
     if not 0 <= join.served < len(join.generations):
         raise ValueError(f"served is {join.served} of {len(join.generations)} generations")
+    if not all(0.0 < factor <= 1.0 for factor in join.load_factors.values()):
+        raise ValueError(f"load_factors are {join.load_factors}")
     if not all(isinstance(g.model_id, str) for g in join.generations):
         raise ValueError("a generation has no model id")
 

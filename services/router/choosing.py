@@ -115,7 +115,8 @@ class Chooser:
             action = self._fall_back(request, eligible)
         else:
             version, policy = snapshot.version, self._policy.name
-            context = Context(features, snapshot.energy_joules, eligible, view)
+            loads = self._fleet.load_factors()
+            context = Context(features, snapshot.energy_joules, eligible, view, load_factors=loads)
             action = self._policy.decide(context, snapshot.policy_state, DecisionRandom(seed))
         event = decision_event(
             request.request_id,

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from services.common.zoo import Zoo
+from services.core.energy_model import StepLaw
+from services.core.events import FloatArray
 from services.core.policies.base import BoolArray
 from services.router.ports import Loads, Worker, WorkerLoad, WorkerStatus
 from services.router.requests import RouteRequest
@@ -67,6 +69,8 @@ class Fleet:
         self._models, self._clock, self.workers = zoo.models, clock, list(workers)
         self._first_tokens = [_FirstToken() for _ in zoo.models]
         self._windows = [model.context_window_tokens for model in zoo.models]
+        costs = [model.step_energy for model in zoo.models]
+        self._step_laws = [StepLaw(c.step_joules, c.decode_joules) for c in costs]
         self._ready: BoolArray = np.zeros(len(zoo.models), dtype=bool)
         self._smallest_window = 0
         self._refresh()
@@ -130,6 +134,25 @@ class Fleet:
         """Running and waiting requests of a model's workers."""
         loads = [s.load for s in self._of(index)]
         return WorkerLoad(sum(load.running for load in loads), sum(load.waiting for load in loads))
+
+    def load_factors(self) -> FloatArray | None:
+        """Joules of each model at its worker's load over those on an idle one, shape (M,); None: all are 1.
+
+        Of the worker that would be picked, as far as its load and this router's own generations tell: one
+        that says nothing counts as idle. The prompt's part is taken to shrink like that of the answer.
+        """
+        factors = [
+            law.load_factor(self._running(index)) if law.step_joules else 1.0
+            for index, law in enumerate(self._step_laws)
+        ]
+        return None if min(factors) == 1.0 else np.array(factors)
+
+    def _running(self, index: int) -> int:
+        """B: requests that would share their steps with the model's next one."""
+        state = self.pick(index)
+        if state is None:
+            return 0
+        return min(max(state.in_flight, state.load.running), max(state.status.max_batch_size - 1, 0))
 
     def pick(self, index: int, tried: Collection[str] = ()) -> WorkerState | None:
         """The least loaded ready worker of a model that was not tried yet."""

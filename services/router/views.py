@@ -154,8 +154,15 @@ def _by_dual(decision: Decision, chosen: int) -> str:
         f" {_lead(decision, decision.scores, chosen, ' J')} (C~, p~: joules and satisfaction, each drawn"
         f" within its uncertainty), with lambda = {decision.dual_joules:.4g} J per unit of satisfaction,"
         f" D = {decision.debt:.4g} requests owed, alpha = {decision.min_satisfaction:g},"
-        f" snapshot {decision.snapshot_version}"
+        f" snapshot {decision.snapshot_version}{_load(decision)}"
     )
+
+
+def _load(decision: Decision) -> str:
+    """What the workers' load made of the joules; nothing where all were idle."""
+    pairs = zip(decision.model_ids, decision.load_factors, strict=False)
+    loaded = [f"{model_id}'s are {factor:.3g} of it" for model_id, factor in pairs if factor != 1.0]
+    return f"; an idle worker would take more: {', '.join(loaded)}" if loaded else ""
 
 
 def _lead(decision: Decision, scores: tuple[float, ...], chosen: int, unit: str) -> str:

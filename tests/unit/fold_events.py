@@ -33,6 +33,7 @@ def decision(
     charged: float = 0.5,
     models: tuple[str, ...] = MODELS,
     sla_class: str = "standard",
+    load_factors: tuple[float, ...] = (),
 ) -> Decision:
     others = tuple(m for m in models if m != model) if explored else ()
     return Decision(
@@ -57,6 +58,7 @@ def decision(
         charged_satisfaction=charged,
         policy="messplus-2025",
         explored_generations=tuple(ModelGeneration(m, f"g-{m}") for m in others),
+        load_factors=load_factors,
     )
 
 

@@ -45,6 +45,7 @@ class Loop:
     satisfactions: list = field(default_factory=list)
     joules: list = field(default_factory=list)
     log_lambdas: list = field(default_factory=list)
+    load_factors: object = None
 
     def __post_init__(self):
         if self.state is None:
@@ -66,7 +67,8 @@ class Loop:
     def decide(self, features):
         seed = decision_seed("world", str(len(self.served)))
         models = len(self.state.satisfaction.mean)
-        context = Context(features, np.ones(models), np.ones(models, bool), self.view())
+        eligible, loads = np.ones(models, bool), self.load_factors
+        context = Context(features, np.ones(models), eligible, self.view(), load_factors=loads)
         return self.policy.decide(context, self.state, DecisionRandom(seed))
 
     def run(self, features, satisfied, joules, labelled=None):
@@ -76,7 +78,7 @@ class Loop:
             charged = float(action.satisfaction_means[m])
             number = self.ledger.decide(0.0, self.alpha - charged)
             self.clip()
-            self.policy.learn_decision(self.state, x, m, self.view())
+            self.policy.learn_decision(self.state, x, m, self.view(), self.load_factors)
             self.policy.learn_energy(self.state, x, m, joules[t, m] * self.scale)
             if labelled is None or labelled[t]:
                 self.ledger.credit(number, charged, satisfied[t, m])

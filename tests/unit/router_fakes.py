@@ -19,11 +19,17 @@ from services.router.requests import Generation, Record
 EventT = TypeVar("EventT", Decision, Redecision, Outcome)
 
 
-def zoo_of(models: Sequence[str] = ("small", "large"), **sections: Any) -> Zoo:
+def zoo_of(models: Sequence[str] = ("small", "large"), step_joules: float = 0.0, **sections: Any) -> Zoo:
+    costs = {"step_joules": step_joules, "decode_joules": 1.0}
     document = {
         "name": "unit",
         "models": [
-            {"id": m, "engine": "echo", "prior": {"satisfaction": 0.5 + 0.1 * i, "energy_joules": 1.0 + i}}
+            {
+                "id": m,
+                "engine": "echo",
+                "prior": {"satisfaction": 0.5 + 0.1 * i, "energy_joules": 1.0 + i},
+                "step_energy": costs,
+            }
             for i, m in enumerate(models)
         ],
         "workers": [{"model": m, "address": f"127.0.0.1:{7000 + i}"} for i, m in enumerate(models)],

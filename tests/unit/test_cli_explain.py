@@ -88,6 +88,12 @@ async def test_a_decision_of_pacer_is_shown_with_all_that_it_went_by() -> None:
     assert "= -3.5 J of the eligible models, 2.5 J less than large's" in text
 
 
+async def test_what_load_did_to_the_joules_is_said() -> None:
+    text = shown(await answered(replace(DECIDED, load_factors=(1.0, 0.4375))), width=1000)
+    assert "an idle worker would take more: large's are 0.438 of it" in text
+    assert "idle worker" not in shown(await answered(DECIDED), width=1000)
+
+
 async def test_a_decision_of_a_published_policy_shows_its_weight_and_queue() -> None:
     text = shown(await answered(PUBLISHED, name="messplus-2025", parameters={"energy_weight": 0.1}))
     assert "V = 0.1 1/J, queue Q = 1" in text

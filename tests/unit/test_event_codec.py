@@ -35,6 +35,7 @@ decisions = st.builds(
     dual_joules=st.floats(0, 1e9),
     debt=st.floats(-1e6, 1e6),
     scores=st.just(()) | st.tuples(joules, joules),
+    load_factors=st.just(()) | st.tuples(st.floats(0.001, 1), st.floats(0.001, 1)),
     step_seen=st.integers(1, 2**40),
     seed=st.integers(0, 2**64 - 1),
     features=arrays(np.float64, 5, elements=st.floats(-3, 3)).map(round_features),

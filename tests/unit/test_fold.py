@@ -22,7 +22,7 @@ class LearningFold(Fold):
 
     def __init__(self, learns_from_served=False, **limits):
         policy = RecordingPolicy(learns_from_served)
-        self.taught = policy.taught
+        self.taught, self.loads = policy.taught, policy.loads
         super().__init__(policy, PRIORS, 2, FoldSettings(JoinLimits(**limits)))
 
 
@@ -30,13 +30,15 @@ class RecordingPolicy(WholeState):
     def __init__(self, learns_from_served):
         self._inner = policy_from_config("messplus-2025", {}, MODELS)
         self.learns_from_served, self.taught, self.audited = learns_from_served, [], []
+        self.loads = []
 
     name = "recording"
 
     def initial_state(self, priors, feature_count):
         return self._inner.initial_state(priors, feature_count)
 
-    def learn_decision(self, state, features, model_index, sla):
+    def learn_decision(self, state, features, model_index, sla, load_factors=None):
+        self.loads.append(None if load_factors is None else load_factors.tolist())
         self.taught.append(("decision", features.tolist(), model_index, sla.sla_class, sla.debt))
 
     def learn_exploration(self, state, features, satisfaction):

@@ -44,6 +44,7 @@ POLICIES = [
     policy_from_config("single:small", {}, MODELS),
     LearningLinear(MessPlus2024Parameters()),
     policy_from_config("pacer", {"resolve_every": 5, "window": 50}, MODELS),
+    policy_from_config("messplus-2025", {"energy": "per-request"}, MODELS),
 ]
 
 ids = st.sampled_from([f"r{i}" for i in range(6)])
@@ -60,6 +61,7 @@ events = st.one_of(
         charged=units,
         step=st.integers(1, 1000),
         sla_class=st.sampled_from(["standard", "strict"]),
+        load_factors=st.sampled_from([(), (0.25, 1.0, 0.5), (2.0, 1.0, 1.0)]),
     ),
     st.builds(label, units, st.sampled_from(["", *MODELS, "large-again"]), ids),
     st.builds(label, units, request_id=ids),

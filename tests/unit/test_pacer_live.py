@@ -23,16 +23,20 @@ def snapshot_of(fold, version):
     )
 
 
-def decided(snapshot, request_id, features, step, debt):
+def decided(snapshot, request_id, features, step, debt, load_factors=()):
     """What a router does: context, action and event."""
     sla = snapshot.view("standard", ALPHA, step, debt)
     seed = decision_seed("zoo", request_id)
-    context = Context(features, snapshot.energy_joules, np.ones(3, bool), sla)
+    loads = np.array(load_factors) if load_factors else None
+    context = Context(features, snapshot.energy_joules, np.ones(3, bool), sla, load_factors=loads)
     return POLICY.decide(context, snapshot.policy_state, DecisionRandom(seed))
 
 
-def live_log(count, refresh_every):
-    """Decisions of a router whose snapshot is refreshed now and then, with labels and joules behind them."""
+def live_log(count, refresh_every, loads=((),)):
+    """Decisions of a router whose snapshot is refreshed now and then, with labels and joules behind them.
+
+    `loads`: load factors per model, taken in turns.
+    """
     fold, version, debt, log, choices = Fold(POLICY, priors(), FEATURES), 0, 0.0, [], []
     snapshot = prior_snapshot(POLICY, priors(), FEATURES, 10.0)
     features, satisfied, joules = requests(11, count)
@@ -40,17 +44,24 @@ def live_log(count, refresh_every):
         if t % refresh_every == refresh_every - 1:
             version += 1
             snapshot = snapshot_of(fold, version)
-        action = decided(snapshot, f"r{t}", features[t], t + 1, debt)
+        factors = loads[t % len(loads)]
+        action = decided(snapshot, f"r{t}", features[t], t + 1, debt, factors)
         m = action.model_index
         charged = float(action.satisfaction_means[m])
         made = decision(
-            f"r{t}", MODELS[m], alpha=ALPHA, features=tuple(features[t]), step=t + 1, charged=charged
+            f"r{t}",
+            MODELS[m],
+            alpha=ALPHA,
+            features=tuple(features[t]),
+            step=t + 1,
+            charged=charged,
+            load_factors=factors,
         )
         object.__setattr__(made, "decision_debt", debt)
         debt += ALPHA - charged
         events = (
             made,
-            energy(joules[t, m], MODELS[m], f"r{t}"),
+            energy(joules[t, m] * (factors[m] if factors else 1.0), MODELS[m], f"r{t}"),
             label(satisfied[t, m], request_id=f"r{t}"),
         )
         for event in events:
@@ -60,9 +71,10 @@ def live_log(count, refresh_every):
     return fold, log, choices
 
 
+@pytest.mark.parametrize("loads", [((),), ((), (0.25, 1.0, 0.5), (1.0, 1.0, 0.125))])
 @pytest.mark.parametrize("refresh_every", [1, 7])
-def test_snapshots_rebuilt_from_the_log_give_the_live_decisions(refresh_every):
-    _, log, choices = live_log(120, refresh_every)
+def test_snapshots_rebuilt_from_the_log_give_the_live_decisions(refresh_every, loads):
+    _, log, choices = live_log(120, refresh_every, loads)
     again, applied, version = Fold(POLICY, priors(), FEATURES), 0, 0
     snapshot = prior_snapshot(POLICY, priors(), FEATURES, 10.0)
     for t, (live_version, before, m, scores) in enumerate(choices):
@@ -73,7 +85,9 @@ def test_snapshots_rebuilt_from_the_log_give_the_live_decisions(refresh_every):
             version = live_version
             snapshot = snapshot_of(again, version)
         event = log[before].event
-        action = decided(snapshot, f"r{t}", event.features, event.step_seen, event.decision_debt)
+        action = decided(
+            snapshot, f"r{t}", event.features, event.step_seen, event.decision_debt, event.load_factors
+        )
         assert (action.model_index, action.scores.tolist()) == (m, scores)
 
 

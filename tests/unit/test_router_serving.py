@@ -271,3 +271,16 @@ async def test_without_any_learned_state_the_fallback_serves() -> None:
     router.snapshots.current = None
     started = await router.decide.decide(router.request())
     assert (started.model_id, started.explored, started.snapshot_version) == ("small", False, 0)
+
+
+async def test_a_decision_records_the_load_that_lowered_its_joules() -> None:
+    made = []
+    for running in (0, 3):
+        router = bench([FakeWorker(), FakeWorker()], policy={"name": "pacer"}, step_joules=3.0)
+        router.fleet.workers[1].in_flight = running
+        await router.decide.decide(router.request())
+        made += [event for event in await router.events() if isinstance(event, Decision)]
+    idle, loaded = made
+    factor = (3.0 / 4.0 + 1.0) / 4.0
+    assert (idle.load_factors, loaded.load_factors) == ((), (1.0, factor))
+    assert list(loaded.energy_joules) == [idle.energy_joules[0], idle.energy_joules[1] * factor]

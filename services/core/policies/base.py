@@ -74,6 +74,8 @@ class Context:
         energy_joules: E_m(t), expected joules per model, shape (M,), > 0.
         eligible: which models may be chosen, shape (M,), at least one.
         sla: the request's SLA class.
+        load_factors: joules at the load of each model's worker over those on an idle one, shape (M,), in
+            (0, 1]; None where nothing is known of load. See `services.core.energy_model`.
         known_satisfaction: A_m(t) of every model, shape (M,), where answers are judged before one is
             served (offline replay over recorded outcomes); None in live routing, where labels come later.
 
@@ -84,6 +86,7 @@ class Context:
     eligible: BoolArray
     sla: ClassView
     known_satisfaction: FloatArray | None = None
+    load_factors: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,11 @@ class Policy(Protocol[StateT]):
 
     @property
     def learns_from_served(self) -> bool:
-        """Whether `learn_label` and `learn_energy` do anything; only then the fold keeps every context."""
+        """Whether `learn_decision` and `learn_label` do anything; only then the fold keeps every context."""
+
+    @property
+    def learns_energy(self) -> bool:
+        """Whether `learn_energy` does anything; only then the fold keeps every context."""
 
     @property
     def keeps_memory(self) -> bool:
@@ -152,8 +159,18 @@ class Policy(Protocol[StateT]):
     def decide(self, context: Context, state: StateT, rng: RandomSource) -> Action:
         """Chooses a model. Never changes `state`."""
 
-    def learn_decision(self, state: StateT, features: FloatArray, model_index: int, sla: ClassView) -> None:
-        """Learns from a decision as the log has it, in place; `sla` is its class after the charge."""
+    def learn_decision(
+        self,
+        state: StateT,
+        features: FloatArray,
+        model_index: int,
+        sla: ClassView,
+        load_factors: FloatArray | None = None,
+    ) -> None:
+        """Learns from a decision as the log has it, in place; `sla` is its class after the charge.
+
+        `load_factors` are those of its `Context`.
+        """
 
     def debt_bounds(self, state: StateT, sla: ClassView) -> tuple[float, float]:
         """Least and most that the class's debt D may be; the ledger forgives what lies beyond."""
@@ -184,7 +201,7 @@ class Policy(Protocol[StateT]):
     def learn_energy(
         self, state: StateT, features: FloatArray, model_index: int, energy_joules: float
     ) -> None:
-        """Learns from the joules, >= 0, of a generation, in place."""
+        """Learns from the joules, >= 0, of a generation, in place: as they were on an idle worker."""
 
     def carried_over(
         self, state: StateT, change: ModelChange, priors: Sequence[ModelPrior], feature_count: int

@@ -70,7 +70,12 @@ class Pacer:
 
     @property
     def learns_from_served(self) -> bool:
-        """True: every label and every joule of a served answer teaches."""
+        """True: every label of a served answer teaches."""
+        return True
+
+    @property
+    def learns_energy(self) -> bool:
+        """True: the energy head."""
         return True
 
     @property
@@ -94,7 +99,7 @@ class Pacer:
             [prior.energy_joules for prior in priors], feature_count, p.energy_prior(feature_count)
         )
         answering = Answering.initial(len(priors), feature_count, p.answering_prior_sd)
-        return PacerState(satisfaction, energy, 0, {}, Surprise(), answering)
+        return PacerState(satisfaction, energy, 0, {}, Surprise(), answering, np.ones(len(priors)))
 
     def decide(self, context: Context, state: PacerState | DecisionView, rng: RandomSource) -> Action:
         """Serves argmin_m C_m - lambda * p~_m. Never changes `state`."""
@@ -123,11 +128,17 @@ class Pacer:
         return Believed(view, context, self._parameters).propensities(context.eligible)
 
     def learn_decision(
-        self, state: PacerState, features: FloatArray, model_index: int, sla: ClassView
+        self,
+        state: PacerState,
+        features: FloatArray,
+        model_index: int,
+        sla: ClassView,
+        load_factors: FloatArray | None = None,
     ) -> None:
         """Takes the context in, and solves lambda anew when it is time."""
         p = self._parameters
         state.decisions += 1
+        state.see_load(load_factors)
         if state.decisions % p.resolve_every == 0 and p.forgetting:
             self._forget(state)
         control = state.control(sla.sla_class)
@@ -154,7 +165,7 @@ class Pacer:
         noise = np.random.Generator(np.random.PCG64(control.steps)).standard_normal(logits.shape)
         draws = logits + optimism(p, debt) * mean_sd + noise_sd * noise
         strict = logits - p.strictness * np.sqrt(variances) if p.strictness else logits
-        joules = np.exp(contexts @ state.energy.belief.mean.T + state.energy.log_scale)
+        joules = np.exp(contexts @ state.energy.belief.mean.T + state.energy.log_scale) * state.load_factors
         return Candidates(sigmoid(strict * shrink), sigmoid(draws * shrink), joules)
 
     def _forget(self, state: PacerState) -> None:

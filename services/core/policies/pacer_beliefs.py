@@ -20,7 +20,7 @@ class Believed:
     Attributes:
         satisfaction: predicted, with the uncertainty of its logit integrated out, shape (M,).
         variances: of the logits, shape (M,).
-        energy_joules: predicted mean joules, shape (M,).
+        energy_joules: predicted mean joules at the load of each model's worker, shape (M,).
         dual_joules: lambda, J.
 
     """
@@ -32,6 +32,8 @@ class Believed:
         self._shrink: FloatArray = 1.0 / np.sqrt(1.0 + (math.pi / 8.0) * self.variances)
         self.satisfaction = sigmoid(logits * self._shrink)
         self.energy_joules: FloatArray = np.exp(view.energy_weights @ x + view.energy_log_scale)
+        if context.load_factors is not None:
+            self.energy_joules *= context.load_factors
         mean_sd = view.mean_sds.get(sla.sla_class)
         if mean_sd is None:
             mean_sd = np.sqrt(self.variances)

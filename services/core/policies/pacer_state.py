@@ -19,6 +19,7 @@ from services.core.policies.pacer_surprise import Surprise
 Arrays = Mapping[str, npt.NDArray[Any]]
 _MAX_CONTEXTS = 16_000
 _MAX_CLASSES = 256
+_LOAD_RATE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,8 @@ class PacerState:
         classes: by name, the one used longest ago first.
         answering: how much more often dissatisfied users answer.
         surprise: whether labels lately contradict what is believed.
+        load_factors: moving mean of what decisions saw of the workers' load, shape (M,); exactly 1 where
+            they never saw any.
 
     """
 
@@ -126,6 +129,13 @@ class PacerState:
     classes: dict[str, ClassControl]
     surprise: Surprise
     answering: Answering
+    load_factors: FloatArray
+
+    def see_load(self, load_factors: FloatArray | None) -> None:
+        """One decision's load; None: idle workers. Lambda is solved at the usual load."""
+        self.load_factors += _LOAD_RATE * (
+            (1.0 if load_factors is None else load_factors) - self.load_factors
+        )
 
     def control(self, sla_class: str) -> ClassControl:
         """A class's control, a new one at its first mention; it becomes the newest used.
@@ -164,6 +174,7 @@ class PacerState:
             satisfaction=self.satisfaction.carried_over(prior.satisfaction, change),
             energy=self.energy.carried_over(prior.energy, change),
             answering=self.answering.carried_over(prior.answering, change),
+            load_factors=change.rows(self.load_factors, prior.load_factors),
         )
 
     def mean_sd(self, control: ClassControl) -> FloatArray:
@@ -190,6 +201,7 @@ class PacerState:
             "decisions": np.array([float(self.decisions)]),
             "surprise": self.surprise.array(),
             **self.answering.arrays(),
+            "load_factors": self.load_factors,
             "class_names": np.array(list(self.classes), dtype=np.str_),
             "class_numbers": np.array(numbers, np.float64).reshape(-1, 6),
             "class_means": np.array(means, np.float64).reshape(-1, d),
@@ -214,6 +226,7 @@ class PacerState:
                 "surprise": (2,),
                 "answering_numbers": (3,),
                 "answering_sensitivity": (m, d),
+                "load_factors": (m,),
                 "class_numbers": (n, 6),
                 "class_means": (n, d),
             },
@@ -226,6 +239,7 @@ class PacerState:
             dict(_controls(arrays, found, d)),
             Surprise(*found["surprise"].tolist()),
             Answering.from_arrays(found),
+            found["load_factors"],
         )
 
 

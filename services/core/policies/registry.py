@@ -14,11 +14,14 @@ from services.core.policies.messplus import (
 from services.core.policies.pacer import Pacer
 from services.core.policies.pacer_parameters import PacerParameters
 from services.core.policies.parameters import NAME, PolicyConfigError, WrongField, parse
+from services.core.policies.per_request import PerRequestEnergy
 
 POLICY_NAMES = ("pacer", "messplus-2024", "messplus-2025", "static-mixture", "single:<model>")
 """What `policy_from_config` knows."""
 
 _SINGLE = "single:"
+_PUBLISHED = ("messplus-2024", "messplus-2025")
+_ENERGY, _MEAN, _PER_REQUEST = "energy", "mean", "per-request"
 
 
 def policy_from_config(name: str, parameters: Mapping[str, object], model_ids: Sequence[str]) -> Policy[Any]:
@@ -28,10 +31,8 @@ def policy_from_config(name: str, parameters: Mapping[str, object], model_ids: S
     """
     if name == "pacer":
         return Pacer(parse(PacerParameters, parameters))
-    if name == "messplus-2024":
-        return MessPlus2024(parse(MessPlus2024Parameters, parameters))
-    if name == "messplus-2025":
-        return MessPlus2025(parse(MessPlus2025Parameters, parameters))
+    if name in _PUBLISHED:
+        return _published(name, parameters)
     if name == "static-mixture":
         parse(NoParameters, parameters)
         return StaticMixture()
@@ -39,6 +40,20 @@ def policy_from_config(name: str, parameters: Mapping[str, object], model_ids: S
         parse(NoParameters, parameters)
         return _single(name, model_ids)
     raise _wrong_name(name, POLICY_NAMES)
+
+
+def _published(name: str, parameters: Mapping[str, object]) -> Policy[Any]:
+    """A published mode; its E_m(t) is each model's running mean unless `energy` says otherwise."""
+    own = {key: value for key, value in parameters.items() if key != _ENERGY}
+    inner: Policy[Any]
+    if name == "messplus-2024":
+        inner = MessPlus2024(parse(MessPlus2024Parameters, own))
+    else:
+        inner = MessPlus2025(parse(MessPlus2025Parameters, own))
+    energy = parameters.get(_ENERGY, _MEAN)
+    if energy not in (_MEAN, _PER_REQUEST):
+        raise PolicyConfigError([WrongField(_ENERGY, energy, f"allowed: {_MEAN}, {_PER_REQUEST}")])
+    return PerRequestEnergy(inner) if energy == _PER_REQUEST else inner
 
 
 def _single(name: str, model_ids: Sequence[str]) -> SingleModel:

@@ -10,6 +10,11 @@ from services.core.policies.base import ClassView, ModelPrior
 StateT = TypeVar("StateT")
 
 
+class _Learner(Protocol):
+    @property
+    def learns_from_served(self) -> bool: ...
+
+
 class _Stored(Protocol[StateT]):
     def state_arrays(self, state: StateT) -> dict[str, FloatArray]: ...
 
@@ -22,11 +27,23 @@ class WholeState:
     """The verbs of `Policy` that such a policy need not write itself."""
 
     @property
+    def learns_energy(self: _Learner) -> bool:
+        """As from labels."""
+        return self.learns_from_served
+
+    @property
     def keeps_memory(self) -> bool:
         """False: decisions need the whole state."""
         return False
 
-    def learn_decision(self, state: Any, features: FloatArray, model_index: int, sla: ClassView) -> None:
+    def learn_decision(
+        self,
+        state: Any,
+        features: FloatArray,
+        model_index: int,
+        sla: ClassView,
+        load_factors: FloatArray | None = None,
+    ) -> None:
         """Nothing: decisions teach only what their labels and joules say."""
 
     def debt_bounds(self, state: Any, sla: ClassView) -> tuple[float, float]:

@@ -55,6 +55,7 @@ class DecisionEvent(google.protobuf.message.Message):
     SCORES_FIELD_NUMBER: builtins.int
     DUAL_JOULES_FIELD_NUMBER: builtins.int
     DEBT_FIELD_NUMBER: builtins.int
+    LOAD_FACTORS_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The request."""
     sla_class: builtins.str
@@ -119,6 +120,12 @@ class DecisionEvent(google.protobuf.message.Message):
     def scores(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
         """Score per model; the smallest eligible one won. Empty where other fields give it."""
 
+    @property
+    def load_factors(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Joules at the load of each model's worker over those on an idle one, in (0, 1], as the router saw it;
+        policies that predict joules per request have them in `energy_joules`. Empty where all are 1.
+        """
+
     def __init__(
         self,
         *,
@@ -147,8 +154,9 @@ class DecisionEvent(google.protobuf.message.Message):
         scores: collections.abc.Iterable[builtins.float] | None = ...,
         dual_joules: builtins.float = ...,
         debt: builtins.float = ...,
+        load_factors: collections.abc.Iterable[builtins.float] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["charged_satisfaction", b"charged_satisfaction", "debt", b"debt", "decision_debt", b"decision_debt", "dual_joules", b"dual_joules", "eligible", b"eligible", "energy_joules", b"energy_joules", "explored", b"explored", "explored_generations", b"explored_generations", "features", b"features", "generation_id", b"generation_id", "min_satisfaction", b"min_satisfaction", "model_id", b"model_id", "model_ids", b"model_ids", "policy", b"policy", "request_id", b"request_id", "router_id", b"router_id", "satisfaction_means", b"satisfaction_means", "satisfaction_variances", b"satisfaction_variances", "scores", b"scores", "seed", b"seed", "sla_class", b"sla_class", "snapshot_version", b"snapshot_version", "step_seen", b"step_seen", "traceparent", b"traceparent", "virtual_queue", b"virtual_queue"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["charged_satisfaction", b"charged_satisfaction", "debt", b"debt", "decision_debt", b"decision_debt", "dual_joules", b"dual_joules", "eligible", b"eligible", "energy_joules", b"energy_joules", "explored", b"explored", "explored_generations", b"explored_generations", "features", b"features", "generation_id", b"generation_id", "load_factors", b"load_factors", "min_satisfaction", b"min_satisfaction", "model_id", b"model_id", "model_ids", b"model_ids", "policy", b"policy", "request_id", b"request_id", "router_id", b"router_id", "satisfaction_means", b"satisfaction_means", "satisfaction_variances", b"satisfaction_variances", "scores", b"scores", "seed", b"seed", "sla_class", b"sla_class", "snapshot_version", b"snapshot_version", "step_seen", b"step_seen", "traceparent", b"traceparent", "virtual_queue", b"virtual_queue"]) -> None: ...
 
 Global___DecisionEvent: typing_extensions.TypeAlias = DecisionEvent
 
