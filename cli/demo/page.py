@@ -31,7 +31,8 @@ DEFINITIONS: dict[str, str] = {
     "from CPU-seconds times a configured power, ESTIMATED where nothing was measured; the tier says how "
     "finely the worker reported its steps (A engine steps, B token times, C request times, D none).",
     "power by request": "The middle of the run. What lies between the bands and the line belongs to no "
-    "request: idle power, overhead, and joules of a request that it did not draw as evenly as its band is.",
+    "request: idle power, overhead, and joules of a request that it did not draw as evenly as its band is. "
+    "The line is a mean over ten seconds: a worker's own meter is read where its steps end.",
     "with idle energy": "The same plus idle power times the routed run's duration, for every model that "
     "must stay loaded: all of them for the router, two for a mixture of two, one for a single model.",
     "single:<model>": "The model asked every prompt of this run, after the routed run and outside its state.",

@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from cli.demo.spent import PowerPoint, RunEnergy, SpentGeneration
+from cli.demo.summary import Floats
 from cli.demo.theme import Theme
 from cli.demo.verdict import joules
 from cli.picture import PALETTE
 
 SHOWN_SECONDS = 60.0
 """A stretch in which single requests can still be told apart."""
+MEAN_SECONDS = 10.0
 _OTHER_SHADE = 0.6
 
 
@@ -82,11 +84,26 @@ def _stack(
     axes.bar(lefts, heights, widths, bottoms, align="edge", color=colours, linewidth=0)
 
 
+def smoothed(power: Sequence[PowerPoint], times: Floats) -> Floats:
+    """Mean power over `MEAN_SECONDS` around each of `times`, W; a point is the mean since the one before.
+
+    A worker's own meter is read where its steps end: several seconds of work can come at once.
+    """
+    at = np.array([point.time_seconds for point in power])
+    watts = np.array([point.power_watts for point in power])
+    joules_until = np.concatenate([[0.0], np.cumsum(np.diff(at) * watts[1:])])
+    begins = np.maximum(times - MEAN_SECONDS / 2, at[0])
+    ends = np.minimum(times + MEAN_SECONDS / 2, at[-1])
+    spent = np.interp(ends, at, joules_until) - np.interp(begins, at, joules_until)
+    means: Floats = spent / np.maximum(ends - begins, 1e-9)
+    return means
+
+
 def _meters(axes: Axes, power: Sequence[PowerPoint], begin: float, end: float, theme: Theme) -> None:
-    """What was read in all; a point is the mean of the interval before it."""
-    shown = [point for point in power if begin <= point.time_seconds <= end]
-    times, watts = [point.time_seconds for point in shown], [point.power_watts for point in shown]
-    axes.step(times, watts, where="pre", color=theme.ink, linewidth=1.1)
+    """What was read in all, as far as it was watched."""
+    times = np.array([point.time_seconds for point in power if begin <= point.time_seconds <= end])
+    if times.size:
+        axes.plot(times, smoothed(power, times), color=theme.ink, linewidth=1.3)
 
 
 def _legend(axes: Axes, energy: RunEnergy, models: Sequence[str], theme: Theme) -> None:
@@ -96,8 +113,8 @@ def _legend(axes: Axes, energy: RunEnergy, models: Sequence[str], theme: Theme) 
     ]
     labels = list(used)
     if energy.power:
-        handles.append(Line2D([], [], color=theme.ink, linewidth=1.1))
-        labels.append("read from the meters")
+        handles.append(Line2D([], [], color=theme.ink, linewidth=1.3))
+        labels.append(f"meters (mean of {MEAN_SECONDS:g} s)")
     axes.figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
 
 

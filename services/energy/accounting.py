@@ -235,6 +235,7 @@ class EnergyAccounting:
             if reported.start_nanoseconds < worker.reported_nanoseconds:
                 # Out of order or told twice: an earlier report said that no such step would come.
                 late += 1
+                self._generations.end(reported)
                 for meter in worker.meters:
                     meter.claim_late(worker.model_id, reported)
                 continue

@@ -73,6 +73,12 @@ class OpenGenerations:
                 generation.last_end_nanoseconds = step.end_nanoseconds
             generation.finished = generation.finished or reported.finished
 
+    def end(self, step: ReportedStep) -> None:
+        """A step that is not charged can still be a generation's last."""
+        for reported in step.work:
+            if reported.finished and (generation := self._open.get(reported.work.generation_id)):
+                generation.finished = True
+
     def charge(self, metered: MeteredLedger, attribution: WindowAttribution) -> None:
         """Adds a window's shares to the open generations; one estimated share makes a figure an estimate."""
         idle = attribution.unattributed.get(UnattributedReason.IDLE, 0)

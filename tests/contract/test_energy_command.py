@@ -20,6 +20,7 @@ from cli.main import app
 from services.common.keys import Keys
 from services.common.redis_client import connect
 from services.common.zoo_file import load_zoo
+from services.energy.adapters.redis_calibrations import RedisCalibrations
 from services.energy.adapters.redis_energy_log import RedisEnergyLog
 from services.energy.server import EnergyService
 from services.energy.settings import EnergyServiceSettings
@@ -46,8 +47,9 @@ async def zoo(redis_url: str, tmp_path: Path) -> AsyncIterator[Path]:
     """The zoo file of a running energy service that has charged request r with 6 J."""
     file = zoo_file(tmp_path, f"127.0.0.1:{free_port()}")
     client, settings = connect(redis_url), load_zoo(file)
-    log = RedisEnergyLog(client, Keys(settings.name))
-    service = EnergyService(EnergyServiceSettings(zoo_file=file, drain_seconds=1.0), settings, log)
+    keys = Keys(settings.name)
+    stores = RedisEnergyLog(client, keys), RedisCalibrations(client, keys)
+    service = EnergyService(EnergyServiceSettings(zoo_file=file, drain_seconds=1.0), settings, *stores)
     await service.start()
     async with grpc.aio.insecure_channel(settings.energy.address) as channel:
         stub: Any = pb_grpc.EnergyServiceStub(channel)

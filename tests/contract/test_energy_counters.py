@@ -19,6 +19,7 @@ from services.common.keys import Keys
 from services.common.redis_client import connect
 from services.common.zoo_file import parse_zoo
 from services.core.events import EnergyAttributed
+from services.energy.adapters.redis_calibrations import RedisCalibrations
 from services.energy.adapters.redis_energy_log import RedisEnergyLog
 from services.energy.server import EnergyService
 from services.energy.settings import EnergyServiceSettings
@@ -51,7 +52,9 @@ async def stub(client: aioredis.Redis, gpu: StandIn) -> AsyncIterator[Any]:
     gpu.begin(gpus=3)
     gpu.play(rise_mj=500)
     settings = EnergyServiceSettings(energy_listen="127.0.0.1:0", drain_seconds=1.0)
-    service = EnergyService(settings, parse_zoo(ZOO, "zoo"), RedisEnergyLog(client, KEYS))
+    service = EnergyService(
+        settings, parse_zoo(ZOO, "zoo"), RedisEnergyLog(client, KEYS), RedisCalibrations(client, KEYS)
+    )
     await service.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{service.server.port}") as channel:
         yield pb_grpc.EnergyServiceStub(channel)

@@ -3,11 +3,12 @@
 import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from cli.demo.energy_table import energy_section, energy_table
-from cli.demo.power_figure import stacked
+from cli.demo.power_figure import MEAN_SECONDS, smoothed, stacked
 from cli.demo.spent import PowerPoint, RunEnergy, SpentGeneration, by_kind, by_model, spending
 from services.core.events import EnergyAttributed
 
@@ -104,3 +105,11 @@ def test_a_stretch_cuts_bands_at_its_ends_and_a_generation_without_time_has_none
     assert stacked(RUN.generations, 0.5, 0.75) == [(0, 0.5, 0.25, 0.0, 2.0)]
     assert stacked([generation("units", 1.0, 1.0)], 0.0, 2.0) == []
     assert generation("units", 1.0, 1.0).power_watts == 0.0
+
+
+def test_the_meters_line_is_a_mean_that_keeps_the_joules_of_a_burst() -> None:
+    power = [PowerPoint(i / 2, 60.0 if i == 40 else 2.0) for i in range(81)]
+    line = smoothed(power, np.array([5.0, 20.0, 40.0]))
+    burst = 2.0 + 58.0 * 0.5 / MEAN_SECONDS
+    assert line == pytest.approx([2.0, burst, 2.0])
+    assert smoothed(power[:1], np.array([0.0])) == pytest.approx([0.0])

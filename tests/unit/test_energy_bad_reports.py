@@ -148,6 +148,17 @@ def test_a_step_from_before_the_last_report_is_late_and_not_charged() -> None:
     assert host.unattributed() == {"unknown": 10.0}
 
 
+def test_a_late_step_that_ends_a_generation_makes_its_figure_final() -> None:
+    host = Host("w")
+    host.wait(2)
+    begun = step(0, 1, "a")
+    host.take(report(2, replace(begun, work=(replace(begun.work[0], finished=False),))))
+    assert host.joules() == {}
+    assert host.take(report(2, step(1, 2, "a"))).late_steps == 1
+    assert host.joules() == {"a": 10.0}
+    assert host.unattributed() == {"late": 10.0}
+
+
 def test_what_only_a_late_step_explains_is_late() -> None:
     host = Host("w")
     for second in (1, 2):
