@@ -52,7 +52,8 @@ async def stub(client: aioredis.Redis, gpu: StandIn) -> AsyncIterator[Any]:
     gpu.begin(gpus=3)
     gpu.play(rise_mj=500)
     settings = EnergyServiceSettings(energy_listen="127.0.0.1:0", drain_seconds=1.0)
-    service = EnergyService(
+    stores = RedisEnergyLog(client, KEYS), RedisCalibrations(client, KEYS)
+    service = EnergyService(settings, parse_zoo(ZOO, "zoo"), *stores)
         settings, parse_zoo(ZOO, "zoo"), RedisEnergyLog(client, KEYS), RedisCalibrations(client, KEYS)
     )
     await service.start()
