@@ -54,8 +54,6 @@ async def stub(client: aioredis.Redis, gpu: StandIn) -> AsyncIterator[Any]:
     settings = EnergyServiceSettings(energy_listen="127.0.0.1:0", drain_seconds=1.0)
     stores = RedisEnergyLog(client, KEYS), RedisCalibrations(client, KEYS)
     service = EnergyService(settings, parse_zoo(ZOO, "zoo"), *stores)
-        settings, parse_zoo(ZOO, "zoo"), RedisEnergyLog(client, KEYS), RedisCalibrations(client, KEYS)
-    )
     await service.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{service.server.port}") as channel:
         yield pb_grpc.EnergyServiceStub(channel)
