@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from services.core.calibration import COEFFICIENTS, step_features
 from services.core.energy_ledger import Reading
+from services.core.nnls import nonnegative_least_squares
 from services.energy.reports import ReportedStep
 
 NAMES = ("J/prompt token", "J/prompt token and token of context", "J/token", "J/token of context", "J/step")
-_SWEEPS = 5000
+_RIDGE = 1e-9
 _SECONDS_PER_NANOSECOND = 1e-9
 _JOULES_PER_MICROJOULE = 1e-6
 
@@ -52,7 +54,7 @@ def _work_until(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Features done and nanoseconds worked by each time; within a step both grow evenly."""
     edges = np.array([[s.start_nanoseconds, s.end_nanoseconds] for s in steps], dtype=np.float64)
-    done = np.cumsum([_features(step) for step in steps], axis=0)
+    done = np.cumsum([step_features([w.work for w in step.work])[:COEFFICIENTS] for step in steps], axis=0)
     columns = [_interpolated(times, edges, done[:, i]) for i in range(len(NAMES))]
     return np.stack(columns, axis=1), _interpolated(times, edges, np.cumsum(edges[:, 1] - edges[:, 0]))
 
@@ -64,28 +66,11 @@ def _interpolated(
     return np.interp(times, edges.ravel(), np.stack([before, done], axis=1).ravel())
 
 
-def _features(step: ReportedStep) -> tuple[float, ...]:
-    work = [reported.work for reported in step.work]
-    return (
-        sum(w.prefill_tokens for w in work),
-        sum(w.prefill_tokens * w.context_tokens for w in work),
-        sum(w.decode_tokens for w in work),
-        sum(w.context_tokens for w in work),
-        1.0,
-    )
-
-
 def _non_negative(features: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
-    """argmin |features x - wanted| with x >= 0, by coordinate descent."""
+    """argmin |features x - wanted| with x >= 0; of what the run cannot tell apart, about the least."""
     scale = np.linalg.norm(features, axis=0)
     scale[scale == 0] = 1.0
-    gram = (features / scale).T @ (features / scale)
-    moment = (features / scale).T @ wanted
-    solution = np.zeros(len(scale))
-    for _ in range(_SWEEPS):
-        for i in range(len(scale)):
-            if gram[i, i] > 0:
-                pull = moment[i] - gram[i] @ solution + gram[i, i] * solution[i]
-                solution[i] = max(0.0, pull / gram[i, i])
-    result: NDArray[np.float64] = solution / scale
+    scaled = features / scale
+    gram = scaled.T @ scaled + _RIDGE * np.eye(len(scale))
+    result: NDArray[np.float64] = nonnegative_least_squares(gram, scaled.T @ wanted) / scale
     return result

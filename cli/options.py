@@ -16,6 +16,9 @@ ZooOption = Annotated[
         "--zoo", help="Zoo file. Default: $MESSPLUS_ZOO_FILE, else the embedded zoo.", metavar="FILE"
     ),
 ]
+RequestIdArgument = Annotated[
+    str, typer.Argument(help="The request_id of the reply's decision.", metavar="REQUEST_ID")
+]
 DataDirOption = Annotated[
     Path | None,
     typer.Option(

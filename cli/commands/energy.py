@@ -7,14 +7,12 @@ import typer
 from cli.console import command_console
 from cli.energy.fetch import fetch_energy
 from cli.energy.view import energy_json, energy_view
-from cli.options import ZooOption, chosen_zoo
+from cli.options import RequestIdArgument, ZooOption, chosen_zoo
 from services.common.footprint import Footprint
 
 
 def energy(
-    request_id: Annotated[
-        str, typer.Argument(help="The request_id of the reply's decision.", metavar="REQUEST_ID")
-    ],
+    request_id: RequestIdArgument,
     zoo: ZooOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the energy service's answer as JSON, multipliers beside it.")

@@ -8,13 +8,11 @@ from google.protobuf import json_format
 from cli.console import command_console
 from cli.explain.fetch import fetch_explanation
 from cli.explain.view import explanation_view
-from cli.options import ZooOption, chosen_zoo
+from cli.options import RequestIdArgument, ZooOption, chosen_zoo
 
 
 def explain(
-    request_id: Annotated[
-        str, typer.Argument(help="The request_id of the reply's decision.", metavar="REQUEST_ID")
-    ],
+    request_id: RequestIdArgument,
     zoo: ZooOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the router's ExplainDecisionResponse as JSON.")
