@@ -89,7 +89,7 @@ def plan(
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
     from cli.plan.job import Options, make_plan, show
 
-    data = load_outcomes(outcomes, {})
+    data = load_outcomes(outcomes, {}, "plan")
     console = command_console()
     options = Options(targets or default_targets(data), memory_gb, sizes, profile, board_watts, router_seeds)
     show(make_plan(data, options, console), json_file, report, console)

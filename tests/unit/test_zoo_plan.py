@@ -182,6 +182,7 @@ def test_joules_come_from_a_profile(file: Path, tmp_path: Path) -> None:
         (["--model-memory", "small"], "--model-memory = small: MODEL=GB"),
         (["--model-memory", "tiny=4"], "--model-memory = tiny: models here: small, medium, large"),
         (["--model-memory", "small=4", "--model-memory", "small=5"], "already stated"),
+        (["--outcomes", "none.parquet"], "plan: --outcomes = none.parquet: no such file"),
         (["--profile", "none.json"], "none.json: file = not readable: no such file"),
     ],
 )
