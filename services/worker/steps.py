@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 MAX_PENDING_STEPS = 20_000
-MAX_REPORT_WORK = 2000  # pieces of work, each up to about 350 bytes on the wire: well within one message
+MAX_REPORT_WORK = 2000  # pieces of work, at worst each of another generation: well within one message
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import grpc
 from messplus.common.v1 import common_pb2
 from messplus.energy.v1 import energy_service_pb2, energy_service_pb2_grpc
 
-from services.worker.steps import Step, StepReport
+from services.worker.steps import SequenceWork, Step, StepReport
 
 GOODBYE_SECONDS = 2.0
 _AWAY = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
@@ -52,32 +52,47 @@ class GrpcStepSink:
             await self._channel.close()
 
     def _message(self, report: StepReport) -> energy_service_pb2.ReportStepsRequest:
+        generations = _Generations()
+        steps = [generations.step(step) for step in report.steps]
         return energy_service_pb2.ReportStepsRequest(
             worker_id=self._worker_id,
             model_id=self._model_id,
             boot_id=self._boot_id,
             monotonic_nanoseconds=report.monotonic_nanoseconds,
             cpu_seconds=report.cpu_seconds,
-            steps=map(_step, report.steps),
+            generations=generations.messages,
+            steps=steps,
             tier=common_pb2.STEP_TIER_TOKEN_TIMES,
             device_ids=self._device_ids,
             warming_up=report.warming_up,
         )
 
 
-def _step(step: Step) -> energy_service_pb2.EngineStep:
-    work = (
-        energy_service_pb2.SequenceWork(
-            request_id=w.request_id,
-            generation_id=w.generation_id,
-            prefill_tokens=w.prefill_tokens,
-            decode_tokens=w.decode_tokens,
-            context_tokens=w.context_tokens,
-            finished=w.finished,
-            traceparent=w.traceparent,
+class _Generations:
+    """The generations of a report's steps, by place."""
+
+    def __init__(self) -> None:
+        self.messages: list[energy_service_pb2.ReportedGeneration] = []
+        self._places: dict[str, int] = {}
+
+    def step(self, step: Step) -> energy_service_pb2.EngineStep:
+        """A step whose work is told by place."""
+        return energy_service_pb2.EngineStep(
+            start_nanoseconds=step.start_nanoseconds,
+            end_nanoseconds=step.end_nanoseconds,
+            generations=map(self._place, step.work),
+            prefill_tokens=[work.prefill_tokens for work in step.work],
+            decode_tokens=[work.decode_tokens for work in step.work],
+            context_tokens=[work.context_tokens for work in step.work],
         )
-        for w in step.work
-    )
-    return energy_service_pb2.EngineStep(
-        start_nanoseconds=step.start_nanoseconds, end_nanoseconds=step.end_nanoseconds, work=work
-    )
+
+    def _place(self, work: SequenceWork) -> int:
+        place = self._places.setdefault(work.generation_id, len(self.messages))
+        if place == len(self.messages):
+            self.messages.append(
+                energy_service_pb2.ReportedGeneration(
+                    request_id=work.request_id, generation_id=work.generation_id, traceparent=work.traceparent
+                )
+            )
+        self.messages[place].finished |= work.finished
+        return place
