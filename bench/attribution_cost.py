@@ -17,7 +17,7 @@ from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.recent import RecentEnergy
 from services.energy.validation import parse_report
 
-SECONDS, RUNNING, STEPS_PER_SECOND, POLLS_PER_SECOND, REPORTS_PER_SECOND = 45, 64, 60, 50, 10
+SECONDS, RUNNING, STEPS_PER_SECOND, POLLS_PER_SECOND, REPORTS_PER_SECOND = 120, 64, 60, 50, 10
 _STARTING_SECONDS = 15
 _NANOSECONDS = 1_000_000_000
 _MICROJOULES_PER_SECOND = 550_000_000

@@ -111,7 +111,7 @@ class EnergyAccounting:
         worker = worker or self._welcome(report)
         check_clock(report, worker.reported_nanoseconds)
         late = self._take_steps(worker, report)
-        self._read_process(worker, report)
+        self._read_meters(worker, report, now_nanoseconds)
         worker.seen_nanoseconds, worker.reported_nanoseconds = now_nanoseconds, report.monotonic_nanoseconds
         worker.cpu_seconds = report.cpu_seconds
         for meter in worker.meters:
@@ -266,8 +266,11 @@ class EnergyAccounting:
             for meter in worker.meters:
                 meter.ledger.add_step(step)
 
-    def _read_process(self, worker: _Worker, report: WorkerReport) -> None:
+    def _read_meters(self, worker: _Worker, report: WorkerReport, now_nanoseconds: int) -> None:
+        """Reads what the worker's meters have by now, so that its report closes every window that it can."""
         if worker.process is None:
+            for counter in worker.meters:
+                counter.poll(now_nanoseconds)
             return
         meter = worker.process.meter
         if isinstance(meter, CpuProcessMeter):
