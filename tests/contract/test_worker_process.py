@@ -37,9 +37,14 @@ class EnergyDouble(energy_service_pb2_grpc.EnergyServiceServicer):
 
     def __init__(self) -> None:
         self.reports: list[energy_service_pb2.ReportStepsRequest] = []
+        self.refusal = ""
+        """Why the next report is refused."""
 
     async def ReportSteps(self, request_iterator, context):  # type: ignore[no-untyped-def]  # noqa: N802
         async for report in request_iterator:
+            if self.refusal:
+                reason, self.refusal = self.refusal, ""
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, reason)
             self.reports.append(report)
         return energy_service_pb2.ReportStepsResponse()
 
@@ -186,6 +191,23 @@ async def test_a_generation_streams_and_its_work_is_reported(
     assert {report.tier for report in reports} == {common_pb2.STEP_TIER_TOKEN_TIMES}
     assert reports[-1].cpu_seconds > reports[0].cpu_seconds > 0
     assert all(report.boot_id for report in reports)
+
+
+async def test_a_refused_report_is_logged_with_its_reason_and_later_ones_arrive(
+    worker: Worker, energy: tuple[EnergyDouble, int]
+) -> None:
+    energy[0].refusal = "device_ids[0] is 'GPU-9'; the meters here: GPU-0"
+
+    async def logged() -> bool:
+        return "refused a report of echo: device_ids[0] is 'GPU-9'" in worker.log
+
+    await eventually(logged)
+    assert [response async for response in worker.generate("one two three")]
+
+    async def reported() -> bool:
+        return any(each.finished for each in energy[0].generations)
+
+    await eventually(reported)
 
 
 async def test_a_client_that_goes_away_stops_the_engine(

@@ -1,6 +1,7 @@
 """Step reports over one client stream to the energy service, opened anew after a failure."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,13 @@ from messplus.energy.v1 import energy_service_pb2, energy_service_pb2_grpc
 from services.worker.steps import SequenceWork, Step, StepReport
 
 GOODBYE_SECONDS = 2.0
+_REFUSALS = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNIMPLEMENTED,
+}
+_log = logging.getLogger(__name__)
 _AWAY = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
 
 
@@ -33,9 +41,11 @@ class GrpcStepSink:
         """See StepSink. Waits while the service takes reports more slowly than they come."""
         try:
             if self._call is None or self._call.done():
+                await self._note_refusal()
                 self._call = self._stub.ReportSteps()
             await self._call.write(self._message(report))
         except _AWAY:
+            await self._note_refusal()
             self._call = None
             return False
         return True
@@ -50,6 +60,17 @@ class GrpcStepSink:
             self._call.cancel()
         finally:
             await self._channel.close()
+
+    async def _note_refusal(self) -> None:
+        """Says why the service ended the stream, if it refused a report, which is not sent again."""
+        if self._call is None or not self._call.done():
+            return
+        code = await self._call.code()
+        if code in _REFUSALS:
+            reason = await self._call.details()
+            _log.error(
+                "the energy service refused a report of %s: %s (%s)", self._model_id, reason, code.name
+            )
 
     def _message(self, report: StepReport) -> energy_service_pb2.ReportStepsRequest:
         generations = _Generations()
