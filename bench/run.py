@@ -1,4 +1,4 @@
-"""`python -m bench.run [decide generate feedback memory startup]`: prints every number with its target.
+"""`python -m bench.run [decide tracing generate feedback memory startup]`: prints every number with its target.
 
 Needs two cores and a C load generator: `h2load` (Debian package nghttp2-client).
 """
@@ -13,11 +13,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import decide, feedback, generate, resting
+from bench import decide, feedback, generate, resting, tracing
 from bench.report import Row, table
 
 BENCHES: dict[str, Callable[[Path], list[Row]]] = {
     "decide": decide.measure,
+    "tracing": tracing.measure,
     "generate": generate.measure,
     "feedback": feedback.measure,
     "memory": resting.measure_memory,
