@@ -1,5 +1,6 @@
 """Metrics of the router. No request ids: they would make every point a series of its own."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from services.common.telemetry import meter
@@ -55,16 +56,13 @@ class Instruments:
     def committed(self, events: Sequence[Decision | Redecision | Outcome]) -> None:
         """A batch is in the log."""
         self._batch.record(len(events))
-        for event in events:
-            if isinstance(event, Decision):
-                self._requests.add(
-                    1,
-                    {
-                        "messplus.model": event.model_id,
-                        "messplus.sla_class": event.sla_class,
-                        "explored": event.explored,
-                    },
-                )
+        decisions = (event for event in events if isinstance(event, Decision))
+        counts = Counter((event.model_id, event.sla_class, event.explored) for event in decisions)
+        for (model_id, sla_class, explored), count in counts.items():
+            self._requests.add(
+                count,
+                {"messplus.model": model_id, "messplus.sla_class": sla_class, "explored": explored},
+            )
 
     def degraded(self, is_degraded: bool) -> None:
         """The log went out of reach or came back."""
