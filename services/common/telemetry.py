@@ -94,16 +94,17 @@ def span(
     kind: SpanKind = SpanKind.INTERNAL,
     attributes: Mapping[str, Attribute] = _NO_ATTRIBUTES,
     traceparent: str = "",
+    is_root: bool = False,
 ) -> Span | NoSpan:
     """A span around a block, marked as an error if the block raises.
 
     Its parent is `traceparent` where given (a W3C trace context from metadata or a log event), else the
-    current span. It is sampled if its parent is.
+    current span, unless it is a root. It is sampled if its parent is.
     """
     if _sink is None:
         return NO_SPAN
     parent = parse_traceparent(traceparent) if traceparent else None
-    if parent is None and not traceparent and (current := current_span()) is not None:
+    if not traceparent and not is_root and (current := current_span()) is not None:
         parent = current.trace_id, current.span_id, current.is_sampled
     return Span(name, kind, attributes, parent or new_trace(_sample_ratio), _sink)
 
