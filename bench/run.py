@@ -1,4 +1,4 @@
-"""`python -m bench.run [decide tracing generate feedback memory startup]`: prints every number with its target.
+"""`python -m bench.run [NAME ...]` (decide, tracing, generate, ...): prints every number with its target.
 
 Needs two cores and a C load generator: `h2load` (Debian package nghttp2-client).
 """

@@ -1,4 +1,4 @@
-"""`python -m bench.run tracing`: what a span for every call costs `Decide`, against the same router without."""
+"""`python -m bench.run tracing`: what tracing every call costs `Decide`, against the same router without."""
 
 import sys
 from pathlib import Path
