@@ -8,12 +8,12 @@ from contextlib import aclosing
 from enum import Enum
 
 from services.common.telemetry import current_traceparent, span
-from services.core.errors import MessPlusError, OverloadedError, WorkerFailedError
+from services.core.errors import EngineError, MessPlusError, OverloadedError, WorkerFailedError
 from services.worker import instruments as names
 from services.worker.generation import EngineFinished, Finished, GenerationTask, TextDelta
 from services.worker.instruments import Instruments
 from services.worker.outgoing import Generation
-from services.worker.ports import Engine, EngineError, Load
+from services.worker.ports import Engine, Load
 from services.worker.steps import StepRecorder
 
 FIRST_GUESS_SECONDS = 1.0

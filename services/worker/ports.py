@@ -4,13 +4,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.core.errors import FieldViolation, InvalidRequestError, MessPlusError
+from services.core.errors import FieldViolation, InvalidRequestError
 from services.worker.generation import EngineFinished, EngineInfo, GenerationTask, TextDelta
 from services.worker.steps import StepReport
-
-
-class EngineError(MessPlusError):
-    """The engine broke while it worked on a generation."""
 
 
 def does_not_fit(prompt_tokens: int, context_window_tokens: int) -> InvalidRequestError:

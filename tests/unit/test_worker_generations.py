@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from services.core.errors import InvalidRequestError, OverloadedError, WorkerFailedError
+from services.core.errors import EngineError, InvalidRequestError, OverloadedError, WorkerFailedError
 from services.worker.adapters.echo_engine import EchoEngine
 from services.worker.generation import (
     EngineFinished,
@@ -20,7 +20,7 @@ from services.worker.generation import (
 )
 from services.worker.generations import Generations, WorkerState
 from services.worker.outgoing import GAP_SECONDS, Generation
-from services.worker.ports import EngineError, WorkMeter
+from services.worker.ports import WorkMeter
 from services.worker.steps import StepRecorder
 
 WORDS = "one two three four five six"

@@ -12,10 +12,10 @@ from typing import Any
 
 import xllamacpp
 
-from services.core.errors import FieldViolation, InvalidRequestError, MessPlusError
+from services.core.errors import EngineError, FieldViolation, InvalidRequestError, MessPlusError
 from services.worker.adapters.llamacpp_chunks import ChunkReader, request_json
 from services.worker.generation import EngineFinished, EngineInfo, GenerationTask, TextDelta
-from services.worker.ports import EngineError, WorkMeter
+from services.worker.ports import WorkMeter
 from services.worker.threads import in_daemon_thread
 
 PREFILL_CHUNK_TOKENS = 128
