@@ -1,9 +1,7 @@
 """Engines in the zoo file: what each needs, and every wrong combination named with its key."""
 
-from pathlib import Path
 
 import pytest
-import yaml
 
 from services.common.zoo import Zoo
 from services.common.zoo_file import parse_zoo
