@@ -1,6 +1,5 @@
 """Engines in the zoo file: what each needs, and every wrong combination named with its key."""
 
-
 import pytest
 
 from services.common.zoo import Zoo

@@ -1,17 +1,21 @@
 """Step reports over one client stream to the energy service, opened anew after a failure."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
 from messplus.common.v1 import common_pb2
 from messplus.energy.v1 import energy_service_pb2, energy_service_pb2_grpc
 
-from services.worker.steps import Step, StepReport
+from services.worker.steps import Step, StepReport, StepTier
 
 GOODBYE_SECONDS = 2.0
 _AWAY = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
+_TIERS = {
+    StepTier.TOKEN_TIMES: common_pb2.STEP_TIER_TOKEN_TIMES,
+    StepTier.REQUEST_TIMES: common_pb2.STEP_TIER_REQUEST_TIMES,
+}
 
 
 class GrpcStepSink:
@@ -21,12 +25,18 @@ class GrpcStepSink:
     """
 
     def __init__(
-        self, address: str, worker_id: str, model_id: str, boot_id: str, device_ids: Sequence[str] = ()
+        self,
+        address: str,
+        worker_id: str,
+        model_id: str,
+        boot_id: str,
+        tier: Callable[[], StepTier],
+        device_ids: Sequence[str] = (),
     ) -> None:
         self._channel = grpc.aio.insecure_channel(address)
         self._stub = energy_service_pb2_grpc.EnergyServiceStub(self._channel)
         self._worker_id, self._model_id, self._boot_id = worker_id, model_id, boot_id
-        self._device_ids = tuple(device_ids)
+        self._device_ids, self._tier = tuple(device_ids), tier
         self._call: Any = None
 
     async def offer(self, report: StepReport) -> bool:
@@ -59,7 +69,7 @@ class GrpcStepSink:
             monotonic_nanoseconds=report.monotonic_nanoseconds,
             cpu_seconds=report.cpu_seconds,
             steps=map(_step, report.steps),
-            tier=common_pb2.STEP_TIER_TOKEN_TIMES,
+            tier=_TIERS[self._tier()],
             device_ids=self._device_ids,
             warming_up=report.warming_up,
         )
