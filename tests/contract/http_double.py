@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server in the test's own event loop, for servers that do what no real one does on demand."""
+"""A small HTTP/1.1 server in the test's own event loop, for what no real server does on demand."""
 
 import asyncio
 import json

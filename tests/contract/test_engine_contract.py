@@ -1,6 +1,7 @@
 """What every engine must do, whichever it is."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -27,6 +28,7 @@ from services.worker.ports import Engine
 from tests.contract.http_double import running
 from tests.contract.llamacpp_server import MODEL, llamacpp_server
 from tests.contract.tgi_double import TgiDouble
+from tests.contract.tiny_transformer import write_tiny_model
 
 WINDOW_TOKENS, SLOTS = 1024, 2
 FINISH_SECONDS = 60.0
@@ -86,6 +88,15 @@ async def tgi() -> AsyncIterator[Engine]:
         yield make_engine(served("tgi", double.url))
 
 
+@asynccontextmanager
+async def transformers() -> AsyncIterator[Engine]:
+    pytest.importorskip("torch", reason="torch is not installed: pip install messplus[worker-transformers]")
+    with tempfile.TemporaryDirectory() as folder:
+        source = str(write_tiny_model(Path(folder), WINDOW_TOKENS))
+        limits = {"context_window_tokens": WINDOW_TOKENS, "max_batch_size": SLOTS}
+        yield make_engine(ModelSettings(id="m", engine="transformers", source=source, **limits))
+
+
 def served(kind: str, url: str) -> ModelSettings:
     settings = {"id": "m", "engine": kind, "server": {"urls": [url]}}
     return ModelSettings(**settings, context_window_tokens=WINDOW_TOKENS, max_batch_size=SLOTS)
@@ -99,6 +110,7 @@ def served(kind: str, url: str) -> ModelSettings:
         pytest.param(llamacpp, marks=pytest.mark.model),
         pytest.param(openai, marks=pytest.mark.model),
         tgi,
+        transformers,
     ],
     ids=lambda make: make.__name__,
 )
