@@ -68,8 +68,14 @@ class HttpDouble:
     routes: dict[str, Handler]
     url: str = ""
     seen: list[Exchange] = field(default_factory=list)
+    writers: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def asked(self, end: str = "completions") -> int:
+        """Requests whose path ends so."""
+        return sum(exchange.path.endswith(end) for exchange in self.seen)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.add(writer)
         try:
             while line := await reader.readline():
                 method, path, _ = line.decode().split(" ")
@@ -85,6 +91,7 @@ class HttpDouble:
         except (ConnectionError, asyncio.IncompleteReadError):
             return
         finally:
+            self.writers.discard(writer)
             writer.close()
 
 
@@ -96,3 +103,5 @@ async def running(double: HttpDouble, port: int = 0) -> AsyncIterator[HttpDouble
         yield double
     finally:
         server.close()
+        for writer in list(double.writers):
+            writer.transport.abort()
