@@ -1,6 +1,6 @@
-"""`python -m bench.run [decide generate feedback memory startup]`: prints every number with its target.
+"""`python -m bench.run [NAME...]`: prints every number with its target.
 
-Needs two cores and a C load generator: `h2load` (Debian package nghttp2-client).
+Names: decide generate feedback relay cancel memory startup. Needs two cores and a C load generator: `h2load` (Debian package nghttp2-client).
 """
 
 import platform
@@ -13,13 +13,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import decide, feedback, generate, resting
+from bench import cancel, decide, feedback, generate, resting, worker_relay
 from bench.report import Row, table
 
 BENCHES: dict[str, Callable[[Path], list[Row]]] = {
     "decide": decide.measure,
     "generate": generate.measure,
     "feedback": feedback.measure,
+    "relay": worker_relay.measure,
+    "cancel": cancel.measure,
     "memory": resting.measure_memory,
     "startup": resting.measure_startup,
 }
