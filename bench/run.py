@@ -1,6 +1,7 @@
 """`python -m bench.run [NAME...]`: prints every number with its target.
 
-Names: decide generate feedback relay cancel memory startup. Needs two cores and a C load generator: `h2load` (Debian package nghttp2-client).
+Names: decide generate feedback relay cancel memory startup. Needs two cores and a C load generator: `h2load`
+(Debian package nghttp2-client).
 """
 
 import platform
