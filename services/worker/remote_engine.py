@@ -53,6 +53,7 @@ class RemoteEngine:
         self._client, self._settings, self._urls, self._clock = client, settings, urls, clock
         self._pool = ReplicaPool(urls, clock)
         self._watch: asyncio.Task[None] | None = None
+        self._mute: set[str] = set()
 
     @property
     def available(self) -> bool:
@@ -175,6 +176,7 @@ class RemoteEngine:
             where = f"model {self.info.model_name}"
             raise ConfigError([ConfigProblem(where, "context_window_tokens", str(own), allowed)])
         self._pool.worked(replica)
+        self._mute.discard(replica.url)
         _log.info("%s serves %s (%s)", replica.url, facts.model, facts.version or "version not told")
 
     async def _keep_watch(self) -> None:
@@ -187,7 +189,15 @@ class RemoteEngine:
                     self._pool.failed(replica, error)
                 except ConfigError as error:
                     self._pool.failed(replica, EngineError(str(error)))
-            loads = [await self._client.load(replica.url) for replica in self._pool.available]
-            known = [load for load in loads if load is not None]
-            self.server_load = ServerLoad.sum_of(known) if known else None
+            self.server_load = await self._read_loads()
             await asyncio.sleep(PROBE_SECONDS)
+
+    async def _read_loads(self) -> ServerLoad | None:
+        """Of all replicas that tell; one that told nothing is asked again after its next probe."""
+        known = []
+        for url in [replica.url for replica in self._pool.available if replica.url not in self._mute]:
+            if (load := await self._client.load(url)) is not None:
+                known.append(load)
+            else:
+                self._mute.add(url)
+        return ServerLoad.sum_of(known) if known else None

@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from conftest import free_port
 
 from services.core.errors import (
     BrokenStreamError,
@@ -17,6 +16,7 @@ from services.core.errors import (
     ServerDeniedError,
     UnknownServerModelError,
 )
+from tests.conftest import free_port
 from tests.contract.engine_doubles import (
     CHAT,
     GOOD,

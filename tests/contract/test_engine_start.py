@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from conftest import free_port
 
 from services.common.zoo import ModelSettings
 from services.core.errors import (
@@ -15,6 +14,7 @@ from services.core.errors import (
     WrongServerError,
 )
 from services.worker.engines import make_engine
+from tests.conftest import free_port
 from tests.contract.engine_doubles import (
     answer_of,
     engine_of,
