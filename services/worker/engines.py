@@ -52,6 +52,7 @@ def _remote(
         from services.worker.adapters.openai_server import OpenAiServers
 
         client = OpenAiServers(server.model, key, server.connect_timeout_seconds)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs every request, and we ask every second
     package = {"openai": "openai", "tgi": "huggingface-hub"}[model.engine]
     release = f"{package} {version(package)}"
     window, slots = model.context_window_tokens, model.max_batch_size

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
+from services.common.outages import OutageLog
 from services.common.server_settings import ServerSettings
 from services.core.errors import (
     ConfigError,
@@ -70,15 +71,14 @@ class RemoteEngine:
 
         Raises ConfigError where the zoo file allows longer contexts than the server.
         """
-        deadline = self._clock() + self._settings.start_timeout_seconds
-        said = False
+        began = self._clock()
+        outage = OutageLog(_log, "the server", "the worker waits for it")
         while not await self._any_up():
-            if self._clock() > deadline:
+            if self._clock() > began + self._settings.start_timeout_seconds:
                 raise self._pool.why_none()
-            if not said:
-                _log.warning("waiting for the server: %s", self._pool.why_none())
-            said = True
+            outage.failed(self._pool.why_none())
             await asyncio.sleep(PROBE_SECONDS)
+        outage.worked()
         self._watch = asyncio.create_task(self._keep_watch(), name="watch over servers")
 
     async def close(self) -> None:

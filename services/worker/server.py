@@ -29,7 +29,7 @@ from services.worker.ports import Engine, LoadBoard
 from services.worker.reporting import LoadReporter, StepReporter
 from services.worker.servicer import SERVICE, WorkerServicer
 from services.worker.settings import WorkerProcessSettings
-from services.worker.steps import StepRecorder
+from services.worker.steps import StepRecorder, StepTier
 
 EXIT_MODEL = 3
 AVAILABILITY_SECONDS = 0.25
@@ -49,7 +49,12 @@ async def serve(settings: WorkerProcessSettings) -> None:
     server = _server(settings, model, address, engine, generations)
     devices = here.device_ids if here else ()
     sink = GrpcStepSink(
-        zoo.energy.address, settings.instance_id, model.id, _boot_id(), lambda: engine.step_tier, devices
+        zoo.energy.address,
+        settings.instance_id,
+        model.id,
+        _boot_id(),
+        lambda: _tier(zoo, model, engine),
+        devices,
     )
     steps = StepReporter(recorder, sink)
     redis = redis_client.connect(settings.redis_url)
@@ -142,6 +147,11 @@ def _placement(zoo: Zoo, settings: WorkerProcessSettings) -> tuple[ModelSettings
         allowed = f"must be given: no worker of {settings.zoo_file} serves {settings.model}"
         raise ConfigError([ConfigProblem("environment", "MESSPLUS_ADDRESS", "(missing)", allowed)])
     return zoo.model(settings.model), address
+
+
+def _tier(zoo: Zoo, model: ModelSettings, engine: Engine) -> StepTier:
+    """How finely it reports; none where the work is a server's and the meter is this process's CPU time."""
+    return StepTier.NONE if model.server and zoo.energy.meter == "cpu-process" else engine.step_tier
 
 
 def _worker_here(zoo: Zoo, model_id: str, address: str) -> WorkerSettings | None:

@@ -20,6 +20,8 @@ class StepTier(Enum):
     """Every token as it comes."""
     REQUEST_TIMES = "C"
     """Pieces of text as they come, token counts at the end."""
+    NONE = "D"
+    """No counter shows what it does: joules can only be estimated from the token counts."""
 
 
 MAX_PENDING_STEPS = 20_000

@@ -15,6 +15,7 @@ _AWAY = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
 _TIERS = {
     StepTier.TOKEN_TIMES: common_pb2.STEP_TIER_TOKEN_TIMES,
     StepTier.REQUEST_TIMES: common_pb2.STEP_TIER_REQUEST_TIMES,
+    StepTier.NONE: common_pb2.STEP_TIER_NONE,
 }
 
 
