@@ -14,7 +14,7 @@ from tests.contract.engine_doubles import WorkLog
 from tests.contract.llamacpp_server import MODEL, llamacpp_server
 
 PATIENCE_SECONDS, WINDOW_TOKENS, MAX_TOKENS = 60.0, 1024, 900
-STORY = "Count from one to one thousand in words, separated by commas, and never stop."
+STORY = "Write a very long story about a fox who travels around the world."
 
 
 async def figure(url: str, name: str) -> float:
