@@ -67,14 +67,39 @@ class Ways:
 
 def measure(folder: Path) -> list[Row]:
     """Paced and fast with engine openai, fast with engine echo."""
+    bare = uvloop.run(_bare(folder))
     paced = uvloop.run(_compare(folder, PAUSE_SECONDS, PACED_CHUNKS, delays=True))
     fast = uvloop.run(_compare(folder, 0.0, FAST_CHUNKS, delays=False))
     echo = uvloop.run(_compare(folder, None, FAST_CHUNKS, delays=False))
     return [
+        Row("bare gRPC stream, 100 messages/s: delay, p50 (yardstick)", bare, "ms", ">=", 0),
         Row("worker relay, engine openai, 100 chunks/s: delay added per chunk, p50", paced, "ms", "<=", 0.3),
         Row("worker relay, engine openai, full speed: time added per chunk", fast, "ms", "<=", 0.3),
         Row("worker relay, engine echo, full speed: time added per chunk", echo, "ms", "<=", 0.3),
     ]
+
+
+async def _bare(folder: Path) -> float:
+    """Median delay of a message on a gRPC stream that does nothing else, ms."""
+    system = System(folder)
+    (port,) = free_ports(1)
+    try:
+        system.start("bare", [sys.executable, "-m", "bench.grpc_stream", str(port)], None)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stream = channel.unary_stream(
+                "/bench.Stream/Stream",
+                request_serializer=worker_service_pb2.GenerateRequest.SerializeToString,
+                response_deserializer=worker_service_pb2.GenerateResponse.FromString,
+            )
+            sampling = common_pb2.SamplingParameters(max_tokens=PACED_CHUNKS)
+            request = worker_service_pb2.GenerateRequest(sampling=sampling)
+            rounds = []
+            for _ in range(ROUNDS):
+                call = stream(request, timeout=60, wait_for_ready=True)
+                rounds.append(_delay([(m.delta.text, time.monotonic_ns()) async for m in call], PACED_CHUNKS))
+        return statistics.median(rounds)
+    finally:
+        system.stop()
 
 
 async def _compare(folder: Path, pause: float | None, chunks: int, delays: bool) -> float:
