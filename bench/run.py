@@ -1,6 +1,7 @@
-"""`python -m bench.run [NAME ...]` (decide, tracing, generate, ...): prints every number with its target.
+"""`python -m bench.run [NAME...]`: prints every number with its target.
 
-Needs two cores and a C load generator: `h2load` (Debian package nghttp2-client).
+Names: decide tracing generate feedback relay cancel memory startup. Needs two cores and a C load generator:
+`h2load` (Debian package nghttp2-client).
 """
 
 import platform
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import decide, feedback, generate, resting, tracing
+from bench import cancel, decide, feedback, generate, resting, tracing, worker_relay
 from bench.report import Row, table
 
 BENCHES: dict[str, Callable[[Path], list[Row]]] = {
@@ -21,6 +22,8 @@ BENCHES: dict[str, Callable[[Path], list[Row]]] = {
     "tracing": tracing.measure,
     "generate": generate.measure,
     "feedback": feedback.measure,
+    "relay": worker_relay.measure,
+    "cancel": cancel.measure,
     "memory": resting.measure_memory,
     "startup": resting.measure_startup,
 }

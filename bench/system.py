@@ -103,9 +103,22 @@ def zoo_of_echoes(count: int, redis_port: int) -> dict[str, object]:
 
 @contextlib.contextmanager
 def running_system(folder: Path, models: int, router_core: int, other_core: int) -> Iterator[System]:
-    """The router alone on `router_core`, all else on `other_core`, ready when the block begins."""
+    """A zoo of echoes; the router alone on `router_core`, all else on `other_core`."""
     (port,) = free_ports(1)
-    system = System(folder, redis_url=f"redis://127.0.0.1:{port}/0", zoo=zoo_of_echoes(models, port))
+    with running_zoo(folder, zoo_of_echoes(models, port), port, router_core, other_core) as system:
+        yield system
+
+
+@contextlib.contextmanager
+def running_zoo(
+    folder: Path,
+    zoo: dict[str, object],
+    port: int,
+    router_core: int | None = None,
+    other_core: int | None = None,
+) -> Iterator[System]:
+    """All services of a zoo, with a Valkey on this port; ready when the block begins."""
+    system = System(folder, redis_url=f"redis://127.0.0.1:{port}/0", zoo=zoo)
     system.zoo_file = folder / "zoo.yaml"
     system.zoo_file.write_text(yaml.safe_dump(system.zoo, sort_keys=False))
     try:

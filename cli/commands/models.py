@@ -28,7 +28,7 @@ def list_models(zoo: ZooOption = None) -> None:
         )
     for model in settings.models:
         if model.id not in weights:
-            table.add_row(model.id, f"(engine {model.engine} needs none)", "", ModelStatus.READY.value, "")
+            table.add_row(model.id, f"(engine {model.engine}: none here)", "", ModelStatus.READY.value, "")
     console = command_console()
     console.print(table)
     console.print(f"Cache: {store.cache_dir}", highlight=False)

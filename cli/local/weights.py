@@ -31,7 +31,7 @@ def zoo_weights(zoo: Zoo) -> dict[str, ModelSpec]:
     specs: dict[str, ModelSpec] = {}
     problems: list[ConfigProblem] = []
     for model in zoo.models:
-        if model.engine == "echo":
+        if not model.weights_in_store:
             continue
         try:
             specs[model.id] = resolve(model)

@@ -25,6 +25,15 @@ CODES: dict[type[errors.MessPlusError], grpc.StatusCode] = {
     errors.NoEligibleModelError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.WorkerFailedError: grpc.StatusCode.UNAVAILABLE,
+    errors.EngineError: grpc.StatusCode.UNAVAILABLE,
+    errors.EngineUnreachableError: grpc.StatusCode.UNAVAILABLE,
+    errors.WrongServerError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.UnknownServerModelError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ServerDeniedError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ServerBusyError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.BrokenStreamError: grpc.StatusCode.UNAVAILABLE,
+    # Not DEADLINE_EXCEEDED: that is the caller's deadline, after which nobody tries elsewhere.
+    errors.EngineTimeoutError: grpc.StatusCode.UNAVAILABLE,
     errors.StateUnavailableError: grpc.StatusCode.UNAVAILABLE,
     errors.ConfigError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.InvalidSnapshotError: grpc.StatusCode.DATA_LOSS,
@@ -34,8 +43,11 @@ CODES: dict[type[errors.MessPlusError], grpc.StatusCode] = {
 
 
 def status_of(error: errors.MessPlusError) -> tuple[grpc.StatusCode, status_pb2.Status]:
-    """The gRPC code of an error and its `google.rpc.Status` with details."""
-    code = CODES.get(type(error), grpc.StatusCode.INTERNAL)
+    """The gRPC code of an error and its `google.rpc.Status` with details.
+
+    Where an engine's error is known to be the cause of a failed generation, code and reason are that one's.
+    """
+    code = CODES.get(type(_cause(error)), grpc.StatusCode.INTERNAL)
     status = status_pb2.Status(
         code=code_pb2.Code.Value(code.name), message=_cut(str(error), _MAX_MESSAGE_BYTES)
     )
@@ -46,8 +58,13 @@ def status_of(error: errors.MessPlusError) -> tuple[grpc.StatusCode, status_pb2.
     return code, status
 
 
+def _cause(error: errors.MessPlusError) -> errors.MessPlusError:
+    return (error.cause or error) if isinstance(error, errors.WorkerFailedError) else error
+
+
 def _details(error: errors.MessPlusError) -> list[Message]:
-    reason = type(error).__name__.removesuffix("Error")
+    cause = _cause(error)
+    reason = type(error if type(cause) is errors.EngineError else cause).__name__.removesuffix("Error")
     info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
     match error:
         case errors.InvalidRequestError():

@@ -57,12 +57,7 @@ def _fixed_settings(current: Zoo, zoo: Zoo) -> Iterator[tuple[str, object, objec
     for key, value, now in _differences("", _plain(current, LIVE_SECTIONS), _plain(zoo, LIVE_SECTIONS)):
         yield key, value, now, remedy
     running = {model.id: model for model in current.models}
-    devices = {(worker.model, worker.address): worker.device_ids for worker in current.workers}
-    for i, worker in enumerate(zoo.workers):
-        counted = devices.get((worker.model, worker.address), worker.device_ids)
-        if counted != worker.device_ids:
-            remedy = "cannot change while the worker runs: give it another address, or restart the system"
-            yield f"workers[{i}].device_ids", worker.device_ids, counted, remedy
+    yield from _fixed_of_workers(current, zoo)
     remedy = "cannot change while the model runs: give it another id, or restart the system"
     for i, model in enumerate(zoo.models):
         if (before := running.get(model.id)) is None:
@@ -70,6 +65,16 @@ def _fixed_settings(current: Zoo, zoo: Zoo) -> Iterator[tuple[str, object, objec
         plain = (_plain(m, LIVE_MODEL_KEYS) for m in (before, model))
         for key, value, now in _differences(f"models[{i}].", *plain):
             yield key, value, now, remedy
+
+
+def _fixed_of_workers(current: Zoo, zoo: Zoo) -> Iterator[tuple[str, object, object, str]]:
+    remedy = "cannot change while the worker runs: give it another address, or restart the system"
+    before = {(worker.model, worker.address): worker for worker in current.workers}
+    for i, worker in enumerate(zoo.workers):
+        running = before.get((worker.model, worker.address), worker)
+        for key in ("device_ids", "server_urls"):
+            if (now := getattr(running, key)) != (value := getattr(worker, key)):
+                yield f"workers[{i}].{key}", value, now, remedy
 
 
 def _plain(section: Zoo | ModelSettings, without: frozenset[str]) -> dict[str, Any]:

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from services.common.server_settings import ServerSettings, ServerUrl, unrepeated
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -131,8 +133,12 @@ class ModelSettings(_Section):
 
     Attributes:
         id: name in requests, metrics and the log.
-        source: a name of the embedded catalogue, or where the weights are.
-        engine: what runs it.
+        source: of engine `llamacpp` a name of the embedded catalogue, or where the weights are; of engine
+            `transformers` a local directory, or a repository id of the Hugging Face hub.
+        engine: what runs it: `llamacpp` or `transformers` (torch) in the worker's own process; `openai`
+            (any server of that API: vLLM, SGLang, llama.cpp's, hosted ones) or `tgi` (Hugging Face's
+            text-generation-inference) behind `server`; `echo` repeats the prompt.
+        server: where the servers of engine `openai` or `tgi` are.
         context_window_tokens: prompt and answer together, of one request.
         max_batch_size: requests that run at once.
         max_queue_size: requests that may wait; one more is refused.
@@ -145,7 +151,8 @@ class ModelSettings(_Section):
 
     id: Name
     source: str | ModelSource = ""
-    engine: Literal["llamacpp", "echo"] = "llamacpp"
+    engine: Literal["llamacpp", "openai", "tgi", "transformers", "echo"] = "llamacpp"
+    server: ServerSettings | None = None
     context_window_tokens: int = Field(default=2048, ge=64, le=1_048_576)
     max_batch_size: int = Field(default=4, ge=1, le=1024)
     max_queue_size: int = Field(default=64, ge=0, le=100_000)
@@ -153,6 +160,11 @@ class ModelSettings(_Section):
     prior: PriorSettings = PriorSettings()
     step_energy: StepEnergySettings = StepEnergySettings()
     echo_tokens_per_second: NonNegative = 0.0
+
+    @property
+    def weights_in_store(self) -> bool:
+        """Whether the model store fetches and verifies its weights."""
+        return self.engine == "llamacpp"
 
 
 class WorkerSettings(_Section):
@@ -163,12 +175,17 @@ class WorkerSettings(_Section):
         address: where routers reach it.
         device_ids: the counters whose energy it causes, all of a tensor-parallel group; GPUs by UUID, as
             `messplus meters` lists them. Empty: all counters of the energy service.
+        server_urls: those of the model's `server.urls` that this worker uses, for a worker beside each
+            server; empty: all of them.
 
     """
 
     model: Name
     address: Address
     device_ids: tuple[DeviceId, ...] = Field(default=(), max_length=16)
+    server_urls: tuple[ServerUrl, ...] = Field(default=(), max_length=64)
+
+    _no_url_twice = field_validator("server_urls")(unrepeated)
 
     @model_validator(mode="after")
     def _no_device_twice(self) -> "WorkerSettings":

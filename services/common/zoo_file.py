@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from services.common.engine_checks import engine_problems
 from services.common.learning import policy_of
 from services.common.zoo import Zoo
 from services.core.errors import ConfigError, ConfigProblem
@@ -83,12 +84,10 @@ def _named(data: dict[str, Any], section: str, key: str) -> Iterator[tuple[int, 
 
 def _cross_checks(zoo: Zoo) -> Iterator[Problem]:
     """Problems that involve several settings."""
-    for i, model in enumerate(zoo.models):
-        if model.engine == "llamacpp" and not model.source:
-            yield ("models", i, "source"), "", "engine llamacpp needs a source: a catalogue name or a path"
     for i, sla_class in enumerate(zoo.sla_classes):
         if sla_class.labeler == "judge" and zoo.judge is None:
             yield ("sla_classes", i, "labeler"), "judge", "needs a judge section"
+    yield from engine_problems(zoo)
     yield from _device_problems(zoo)
     yield from _address_clashes(zoo)
     yield from _policy_problems(zoo)

@@ -12,6 +12,7 @@ from services.core.events import EnergyAttributed
 from services.energy.calibration_log import report_calibration
 from services.energy.generations import OpenGenerations
 from services.energy.metering import MeteredLedger, MeterStatus
+from services.energy.meters.absent import AbsentMeter
 from services.energy.meters.base import MICROJOULES_PER_JOULE, Meter
 from services.energy.meters.cpu_process import CpuProcessMeter
 from services.energy.recent import RecentEnergy
@@ -55,6 +56,10 @@ class _Worker:
     seen_nanoseconds: int = 0
     reported_nanoseconds: int = 0
     cpu_seconds: float = 0.0
+
+
+UNMETERED_TIER = "D"
+"""A worker reports so whose model no counter and no CPU time of its own can show."""
 
 
 class EnergyAccounting:
@@ -203,7 +208,11 @@ class EnergyAccounting:
         return worker
 
     def _process_books(self, report: WorkerReport) -> MeteredLedger:
-        meter = CpuProcessMeter(report.worker_id, self._settings.watts_per_core)
+        meter: CpuProcessMeter | AbsentMeter
+        if is_unmetered := report.tier == UNMETERED_TIER:
+            meter = AbsentMeter(report.worker_id)
+        else:
+            meter = CpuProcessMeter(report.worker_id, self._settings.watts_per_core)
         known = self._processes.get(meter.meter_id)
         if known is not None:
             known.ledger.restart_if_behind(report.monotonic_nanoseconds)
@@ -211,7 +220,7 @@ class EnergyAccounting:
         self._forget_gone()
         books = self._books(meter, self._settings.idle_watts_per_worker)
         self._processes[meter.meter_id] = books
-        if report.warming_up:
+        if report.warming_up and not is_unmetered:
             # The CPU time of a process starts at 0 with it, so this is what starting and loading took.
             books.ledger.book_overhead(
                 round(report.cpu_seconds * self._settings.watts_per_core * MICROJOULES_PER_JOULE)

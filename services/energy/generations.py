@@ -8,11 +8,8 @@ from services.core.attribution import UnattributedReason, WindowAttribution
 from services.core.events import EnergyAttributed
 from services.core.uncertainty import Doubt, Exposure, half_width_joules
 from services.energy.metering import MeteredLedger
-from services.energy.meters.base import MICROJOULES_PER_JOULE, Meter
+from services.energy.meters.base import ESTIMATE, MICROJOULES_PER_JOULE, Meter
 from services.energy.reports import ReportedGeneration, ReportedStep, WorkerReport
-
-ESTIMATE = "coefficients"
-"""Method of the part of a figure that no counter measured."""
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from services.common.live_zoo import LiveZoo, zoo_name
 from services.common.redis_client import connect
 from services.common.rpc import instrument
 from services.common.server import ServiceServer, cancel, forever, wait_for_stop_signal
-from services.common.zoo import Zoo
+from services.common.zoo import ModelSettings, Zoo
 from services.core.attribution import StepCoefficients
 from services.core.errors import StateUnavailableError
 from services.core.events import EnergyAttributed
@@ -160,7 +160,11 @@ def _coefficients(zoo: Zoo) -> dict[str, StepCoefficients]:
 
 def _conditions(zoo: Zoo) -> dict[str, str]:
     """What step costs hold for: other weights, another engine or another number of threads cost otherwise."""
-    return {m.id: f"{m.engine}, {m.source or m.id}, {m.threads} threads" for m in zoo.models}
+    return {m.id: f"{m.engine}, {_weights(m)}, {m.threads} threads" for m in zoo.models}
+
+
+def _weights(model: ModelSettings) -> str:
+    return str(model.source or (model.server and model.server.model) or model.id)
 
 
 def _boot_id() -> str:

@@ -22,6 +22,8 @@ _BYTES_PER_TOKEN = 4
 """A guess on the low side for prompts, so that only hopeless models are ruled out; workers count exactly."""
 _FIRST_TOKEN_MEMORY_SECONDS = 30.0
 _FIRST_TOKEN_WEIGHT = 0.2
+_FAILURES_BEFORE_LEAVING_OUT = 3
+_FIRST_LEFT_OUT_SECONDS, _LONGEST_LEFT_OUT_SECONDS = 1.0, 60.0
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +37,8 @@ class WorkerState:
         status: what it said last.
         load: running and waiting requests as it said last.
         in_flight: generations of this router that it runs now.
+        failures: generations in a row that it failed.
+        left_out_until: monotonic seconds; until then other workers of its model are asked.
 
     """
 
@@ -44,6 +48,8 @@ class WorkerState:
     status: WorkerStatus = field(default_factory=lambda: WorkerStatus(False, "not reached yet"))
     load: WorkerLoad = _IDLE
     in_flight: int = 0
+    failures: int = 0
+    left_out_until: float = -math.inf
 
 
 @dataclass(slots=True)
@@ -155,9 +161,24 @@ class Fleet:
         return min(max(state.in_flight, state.load.running), max(state.status.max_batch_size - 1, 0))
 
     def pick(self, index: int, tried: Collection[str] = ()) -> WorkerState | None:
-        """The least loaded ready worker of a model that was not tried yet."""
+        """The least loaded ready worker of a model that was not tried yet.
+
+        One that fails again and again, though it is healthy by its own account, is left out where there is
+        another: failing is quick, and the least loaded worker would be the broken one.
+        """
         candidates = [s for s in self._of(index) if s.status.ready and s.address not in tried]
-        return min(candidates, key=_busyness, default=None)
+        now = self._clock()
+        return min(candidates, key=lambda s: (s.left_out_until > now, *_busyness(s)), default=None)
+
+    def ended(self, state: WorkerState, failed: bool) -> None:
+        """A generation on this worker ended; after three failures in a row it is left out for a while."""
+        state.failures = state.failures + 1 if failed else 0
+        if state.failures < _FAILURES_BEFORE_LEAVING_OUT:
+            state.left_out_until = -math.inf
+            return
+        doublings = min(state.failures - _FAILURES_BEFORE_LEAVING_OUT, 10)
+        seconds = min(_FIRST_LEFT_OUT_SECONDS * 2.0**doublings, _LONGEST_LEFT_OUT_SECONDS)
+        state.left_out_until = self._clock() + seconds
 
     def _of(self, index: int) -> list[WorkerState]:
         model_id = self._models[index].id

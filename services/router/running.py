@@ -59,7 +59,10 @@ class Running:
                     async for text in texts:
                         yield text
             reason = progress.end.finish_reason if progress.end else "error"
+            self._fleet.ended(state, failed=False)
         except WorkerRefusal as refusal:
+            if refusal.kind is Refusal.BROKEN:
+                self._fleet.ended(state, failed=True)
             reason = "cancelled" if refusal.kind is Refusal.LATE else "error"
             raise
         finally:

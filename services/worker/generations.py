@@ -8,12 +8,18 @@ from contextlib import aclosing
 from enum import Enum
 
 from services.common.telemetry import current_traceparent, span
-from services.core.errors import MessPlusError, OverloadedError, WorkerFailedError
+from services.core.errors import (
+    EngineError,
+    MessPlusError,
+    OverloadedError,
+    ServerBusyError,
+    WorkerFailedError,
+)
 from services.worker import instruments as names
 from services.worker.generation import EngineFinished, Finished, GenerationTask, TextDelta
 from services.worker.instruments import Instruments
 from services.worker.outgoing import Generation
-from services.worker.ports import Engine, EngineError, Load
+from services.worker.ports import Engine, Load
 from services.worker.steps import StepRecorder
 
 FIRST_GUESS_SECONDS = 1.0
@@ -59,8 +65,12 @@ class Generations:
 
     @property
     def load(self) -> Load:
-        """What runs and waits now."""
-        return Load(self._running, len(self._tasks) - self._running, self._engine.info.slots)
+        """What runs and waits now; requests of others at the engine's server are part of it."""
+        queued, server = len(self._tasks) - self._running, self._engine.server_load
+        if server is None:
+            return Load(self._running, queued, self._engine.info.slots)
+        running = max(self._running, server.running + server.waiting) - server.waiting
+        return Load(max(running, 0), queued + server.waiting, self._engine.info.slots)
 
     def start(self, task: GenerationTask) -> Generation:
         """Admits a generation.
@@ -105,12 +115,19 @@ class Generations:
             self._instruments.cancelled.add(1, self._attributes)
             raise
         except EngineError as error:
-            generation.put(WorkerFailedError(self._model_id, sent_tokens, str(error)))
+            generation.put(self._failure(error, sent_tokens))
         except MessPlusError as error:
             generation.put(error)
         except Exception:
             _log.exception("generation %s failed", task.generation_id)
             generation.put(WorkerFailedError(self._model_id, sent_tokens, "internal error of the worker"))
+
+    def _failure(self, error: EngineError, sent_tokens: int) -> MessPlusError:
+        """What an engine's error is to the caller: a full server is a full queue."""
+        if isinstance(error, ServerBusyError) and not sent_tokens:
+            what = f"{error.url}, a server of model {self._model_id!r},"
+            return OverloadedError(what, error.retry_after_seconds)
+        return WorkerFailedError(self._model_id, sent_tokens, str(error), error)
 
     async def _generate(self, task: GenerationTask, arrived: float) -> AsyncIterator[TextDelta | Finished]:
         """One generation on a slot, which is free, its last step recorded, once the engine has stopped."""

@@ -1,16 +1,12 @@
 """What the worker needs from outside: an engine, a receiver of step reports, a board for its load."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.core.errors import FieldViolation, InvalidRequestError, MessPlusError
+from services.core.errors import FieldViolation, InvalidRequestError
 from services.worker.generation import EngineFinished, EngineInfo, GenerationTask, TextDelta
-from services.worker.steps import StepReport
-
-
-class EngineError(MessPlusError):
-    """The engine broke while it worked on a generation."""
+from services.worker.steps import StepReport, StepTier
 
 
 def does_not_fit(prompt_tokens: int, context_window_tokens: int) -> InvalidRequestError:
@@ -37,6 +33,18 @@ class Engine(Protocol):
     def active(self) -> int:
         """Generations that it is working on at this moment."""
 
+    @property
+    def available(self) -> bool:
+        """Whether it can take a generation; False while no server behind it answers."""
+
+    @property
+    def step_tier(self) -> StepTier:
+        """How finely its meters are told what it does; known once it is loaded."""
+
+    @property
+    def server_load(self) -> "ServerLoad | None":
+        """What the server behind it says of its batch, others' requests included; None: it says nothing."""
+
     async def load(self) -> None:
         """Makes the engine ready, weights warmed up. Raises EngineError."""
 
@@ -56,6 +64,54 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Frees what the engine holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLoad:
+    """Requests that a server runs and has waiting, whoever sent them."""
+
+    running: int
+    waiting: int
+
+    @classmethod
+    def sum_of(cls, loads: "Sequence[ServerLoad]") -> "ServerLoad":
+        """Of all replicas."""
+        return cls(sum(load.running for load in loads), sum(load.waiting for load in loads))
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a server says of itself: its model, its longest context in tokens if it tells, its version."""
+
+    model: str
+    context_window_tokens: int | None = None
+    version: str = ""
+
+
+class ServerClient(Protocol):
+    """Talks to servers of one kind. Every method takes the base URL of the server."""
+
+    @property
+    def step_tier(self) -> StepTier:
+        """The coarsest way in which a probed server tells its tokens."""
+
+    async def probe(self, url: str) -> ServerFacts:
+        """Whether it is up, of this kind, and has the model.
+
+        Raises EngineUnreachableError, WrongServerError, UnknownServerModelError, ServerDeniedError,
+        ServerBusyError.
+        """
+
+    async def load(self, url: str) -> ServerLoad | None:
+        """Its batch and queue; None where it does not tell."""
+
+    def generate(
+        self, url: str, task: GenerationTask, meter: WorkMeter
+    ) -> AsyncGenerator[TextDelta | EngineFinished, None]:
+        """As `Engine.generate`, on this server. Raises the errors of `probe`, BrokenStreamError as well."""
+
+    async def close(self) -> None:
+        """Ends the connections."""
 
 
 class StepSink(Protocol):

@@ -14,7 +14,7 @@ from services.common.keys import Keys
 from services.common.live_zoo import LiveZoo, zoo_name
 from services.common.rpc import instrument
 from services.common.server import ServiceServer, cancel, forever, wait_for_stop_signal
-from services.common.zoo import ModelSettings, Zoo
+from services.common.zoo import ModelSettings, WorkerSettings, Zoo
 from services.core.errors import (
     ConfigError,
     ConfigProblem,
@@ -29,9 +29,10 @@ from services.worker.ports import Engine, LoadBoard
 from services.worker.reporting import LoadReporter, StepReporter
 from services.worker.servicer import SERVICE, WorkerServicer
 from services.worker.settings import WorkerProcessSettings
-from services.worker.steps import StepRecorder
+from services.worker.steps import StepRecorder, StepTier
 
 EXIT_MODEL = 3
+AVAILABILITY_SECONDS = 0.25
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = logging.getLogger(__name__)
 
@@ -41,12 +42,19 @@ async def serve(settings: WorkerProcessSettings) -> None:
     live = LiveZoo(settings.zoo_file)
     zoo = live.zoo
     model, address = _placement(zoo, settings)
-    engine = make_engine(model)
+    here = _worker_here(zoo, model.id, address)
+    engine = make_engine(model, here.server_urls if here else ())
     recorder = StepRecorder(time.monotonic_ns, time.process_time)
     generations = Generations(engine, recorder, model.id, model.max_queue_size)
     server = _server(settings, model, address, engine, generations)
+    devices = here.device_ids if here else ()
     sink = GrpcStepSink(
-        zoo.energy.address, settings.instance_id, model.id, _boot_id(), _devices(zoo, model.id, address)
+        zoo.energy.address,
+        settings.instance_id,
+        model.id,
+        _boot_id(),
+        lambda: _tier(zoo, model, engine),
+        devices,
     )
     steps = StepReporter(recorder, sink)
     redis = redis_client.connect(settings.redis_url)
@@ -63,7 +71,7 @@ async def serve(settings: WorkerProcessSettings) -> None:
             generations.state = WorkerState.SERVING
             await server.set_ready(True)
             _log.info("serving %s on %s", model.id, address)
-            await stop
+            await _serve_while_available(engine, server, stop)
     finally:
         generations.state = WorkerState.DRAINING
         await server.drain()
@@ -74,6 +82,17 @@ async def serve(settings: WorkerProcessSettings) -> None:
         await _withdraw(board)
         await redis.aclose()
         await engine.close()
+
+
+async def _serve_while_available(engine: Engine, server: ServiceServer, stop: "asyncio.Task[None]") -> None:
+    """Until told to stop; not ready, so that routers go elsewhere, while no server behind it answers."""
+    shown = True
+    while not stop.done():
+        if engine.available is not shown:
+            shown = engine.available
+            await server.set_ready(shown)
+            _log.warning("the engine %s", "is back" if shown else "is away: no server answers")
+        await asyncio.wait({stop}, timeout=AVAILABILITY_SECONDS)
 
 
 async def _heed(model_id: str, zoo: Zoo) -> None:
@@ -130,11 +149,16 @@ def _placement(zoo: Zoo, settings: WorkerProcessSettings) -> tuple[ModelSettings
     return zoo.model(settings.model), address
 
 
-def _devices(zoo: Zoo, model_id: str, address: str) -> tuple[str, ...]:
-    """The counters of the worker that listens here, or of the model's only one; else all counters."""
+def _tier(zoo: Zoo, model: ModelSettings, engine: Engine) -> StepTier:
+    """How finely it reports; none where the work is a server's and the meter is this process's CPU time."""
+    return StepTier.NONE if model.server and zoo.energy.meter == "cpu-process" else engine.step_tier
+
+
+def _worker_here(zoo: Zoo, model_id: str, address: str) -> WorkerSettings | None:
+    """The zoo's worker that listens here, or the model's only one; None where that is not clear."""
     of_model = [worker for worker in zoo.workers if worker.model == model_id]
     here = [worker for worker in of_model if worker.address == address] or of_model
-    return here[0].device_ids if len(here) == 1 else ()
+    return here[0] if len(here) == 1 else None
 
 
 def _boot_id() -> str:

@@ -9,7 +9,20 @@ counter reading thus belongs to exactly the steps up to it.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import Enum
 from threading import Lock
+
+
+class StepTier(Enum):
+    """How finely an engine tells what it does (docs/adr/0011-engines.md), by the letters of energy events."""
+
+    TOKEN_TIMES = "B"  # noqa: S105 - no password
+    """Every token as it comes."""
+    REQUEST_TIMES = "C"
+    """Pieces of text as they come, token counts at the end."""
+    NONE = "D"
+    """No counter shows what it does: joules can only be estimated from the token counts."""
+
 
 MAX_PENDING_STEPS = 20_000
 MAX_REPORT_WORK = 2000  # pieces of work, at worst each of another generation: well within one message

@@ -1,17 +1,21 @@
 """What every engine must do, whichever it is."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from services.common.model_store import ModelStore, ModelStoreSettings, catalogue
+from services.common.zoo import ModelSettings
 from services.core.errors import InvalidRequestError
 from services.worker.adapters.echo_engine import EchoEngine
 from services.worker.adapters.llamacpp_engine import LlamacppEngine
+from services.worker.engines import make_engine
 from services.worker.generation import (
     EngineFinished,
     FinishReason,
@@ -21,6 +25,10 @@ from services.worker.generation import (
     TextDelta,
 )
 from services.worker.ports import Engine
+from tests.contract.http_double import running
+from tests.contract.llamacpp_server import MODEL, llamacpp_server
+from tests.contract.tgi_double import TgiDouble
+from tests.contract.tiny_transformer import write_tiny_model
 
 WINDOW_TOKENS, SLOTS = 1024, 2
 FINISH_SECONDS = 60.0
@@ -53,20 +61,64 @@ async def finish(engine: Engine, what: GenerationTask) -> tuple[list[TextDelta],
     raise AssertionError("the engine did not say that it finished")
 
 
+def weights() -> Path:
+    return ModelStore.from_settings(ModelStoreSettings()).ensure(catalogue()[MODEL])
+
+
+@asynccontextmanager
+async def echo() -> AsyncIterator[Engine]:
+    yield EchoEngine(WINDOW_TOKENS, SLOTS, tokens_per_second=200.0)
+
+
+@asynccontextmanager
+async def llamacpp() -> AsyncIterator[Engine]:
+    source = catalogue()[MODEL].source
+    yield LlamacppEngine(weights, source.sha256, MODEL, WINDOW_TOKENS, SLOTS, threads=1)
+
+
+@asynccontextmanager
+async def openai() -> AsyncIterator[Engine]:
+    with llamacpp_server(weights(), WINDOW_TOKENS, SLOTS) as url:
+        yield make_engine(served("openai", url))
+
+
+@asynccontextmanager
+async def tgi() -> AsyncIterator[Engine]:
+    async with running(TgiDouble(WINDOW_TOKENS)) as double:
+        yield make_engine(served("tgi", double.url))
+
+
+@asynccontextmanager
+async def transformers() -> AsyncIterator[Engine]:
+    pytest.importorskip("torch", reason="torch is not installed: pip install messplus[worker-transformers]")
+    with tempfile.TemporaryDirectory() as folder:
+        source = str(write_tiny_model(Path(folder), WINDOW_TOKENS))
+        limits = {"context_window_tokens": WINDOW_TOKENS, "max_batch_size": SLOTS}
+        yield make_engine(ModelSettings(id="m", engine="transformers", source=source, **limits))
+
+
+def served(kind: str, url: str) -> ModelSettings:
+    settings = {"id": "m", "engine": kind, "server": {"urls": [url]}}
+    return ModelSettings(**settings, context_window_tokens=WINDOW_TOKENS, max_batch_size=SLOTS)
+
+
 @pytest_asyncio.fixture(
-    scope="module", loop_scope="module", params=["echo", pytest.param("llamacpp", marks=pytest.mark.model)]
+    scope="module",
+    loop_scope="module",
+    params=[
+        echo,
+        pytest.param(llamacpp, marks=pytest.mark.model),
+        pytest.param(openai, marks=pytest.mark.model),
+        tgi,
+        transformers,
+    ],
+    ids=lambda make: make.__name__,
 )
 async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
-    made: Engine
-    if request.param == "echo":
-        made = EchoEngine(WINDOW_TOKENS, SLOTS, tokens_per_second=200.0)
-    else:
-        spec = catalogue()["smollm2-135m"]
-        path = ModelStore.from_settings(ModelStoreSettings()).ensure(spec)
-        made = LlamacppEngine(lambda: path, spec.source.sha256, spec.name, WINDOW_TOKENS, SLOTS, threads=1)
-    await made.load()
-    yield made
-    await made.close()
+    async with request.param() as made:
+        await made.load()
+        yield made
+        await made.close()
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -7,7 +7,13 @@ from itertools import count
 
 import pytest
 
-from services.core.errors import InvalidRequestError, OverloadedError, WorkerFailedError
+from services.core.errors import (
+    EngineError,
+    InvalidRequestError,
+    OverloadedError,
+    ServerBusyError,
+    WorkerFailedError,
+)
 from services.worker.adapters.echo_engine import EchoEngine
 from services.worker.generation import (
     EngineFinished,
@@ -20,7 +26,7 @@ from services.worker.generation import (
 )
 from services.worker.generations import Generations, WorkerState
 from services.worker.outgoing import GAP_SECONDS, Generation
-from services.worker.ports import EngineError, WorkMeter
+from services.worker.ports import ServerLoad, WorkMeter
 from services.worker.steps import StepRecorder
 
 WORDS = "one two three four five six"
@@ -135,6 +141,44 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     assert [await text_of(waiting)] == ["a"]
     await generations.drained()
     assert (generations.load.running, generations.load.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("server", "shown"),
+    [
+        (None, (1, 1)),
+        (ServerLoad(1, 0), (1, 1)),
+        (ServerLoad(5, 2), (5, 3)),  # others' requests there
+        (ServerLoad(0, 1), (0, 2)),  # ours waits there
+        (ServerLoad(0, 0), (1, 1)),  # older than our request
+    ],
+)
+async def test_the_load_contains_what_the_server_says_of_others(
+    server: ServerLoad | None, shown: tuple[int, int]
+) -> None:
+    engine = HeldEngine()
+    engine.server_load = server  # type: ignore[assignment]
+    generations = serving(engine, max_queue_size=1)
+    running = generations.start(task())
+    generations.start(task())
+    await first_delta(running)
+    assert (generations.load.running, generations.load.waiting) == shown
+    engine.go_on.set()
+    await generations.drained()
+
+
+async def test_a_busy_server_is_a_full_queue_that_says_when_to_come_back() -> None:
+    class BusyEngine(BrokenEngine):
+        async def generate(
+            self, task: GenerationTask, meter: WorkMeter
+        ) -> AsyncGenerator[TextDelta | EngineFinished, None]:
+            raise self.error
+            yield  # makes it a generator
+
+    with pytest.raises(OverloadedError) as refusal:
+        await text_of(serving(BusyEngine(ServerBusyError("http://a", 429, 7.0))).start(task()))
+    assert refusal.value.retry_after_seconds == 7.0
+    assert "http://a" in str(refusal.value)
 
 
 async def test_cancelling_stops_the_engine_and_frees_the_slot() -> None:

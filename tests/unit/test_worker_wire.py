@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from messplus.common.v1 import common_pb2
 from messplus.worker.v1 import worker_service_pb2 as pb
 
-from services.core.errors import InvalidRequestError
+from services.core.errors import EngineError, InvalidRequestError
 from services.worker.adapters.llamacpp_chunks import ChunkReader, request_json
 from services.worker.generation import EngineFinished, FinishReason, Message, Sampling, TextDelta
-from services.worker.ports import EngineError
 from services.worker.translation import task_of
 
 NAN = float("nan")

@@ -7,6 +7,8 @@ from typing import Protocol
 from services.core.energy_ledger import Reading
 
 MICROJOULES_PER_JOULE = 1_000_000
+ESTIMATE = "coefficients"
+"""Method of the part of a figure that no counter measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import grpc
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
 from messplus.common.v1 import common_pb2
 from messplus.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
@@ -109,4 +111,16 @@ def _end(finished: worker_service_pb2.Finished) -> WorkerEnd:
 
 def _refusal(error: grpc.aio.AioRpcError) -> WorkerRefusal:
     kind = _KINDS.get(error.code(), Refusal.BROKEN)
-    return WorkerRefusal(kind, f"{error.code().name}: {error.details() or 'no details'}"[:500])
+    name = " ".join([error.code().name, *_reasons(error)])
+    return WorkerRefusal(kind, f"{name}: {error.details() or 'no details'}"[:500])
+
+
+def _reasons(error: grpc.aio.AioRpcError) -> list[str]:
+    """What the worker calls the error, for example BrokenStream; nothing where it could not say."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    found = []
+    for detail in status.details if status else ():
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            found.append(info.reason)
+    return found

@@ -13,12 +13,17 @@ from importlib.metadata import version
 
 from services.worker.generation import EngineFinished, EngineInfo, FinishReason, GenerationTask, TextDelta
 from services.worker.ports import WorkMeter, does_not_fit
+from services.worker.steps import StepTier
 
 _TOKEN = re.compile(r"\S+\s*|\s+")
 
 
 class EchoEngine:
     """Echoes the last message at `tokens_per_second` (0: as fast as it can)."""
+
+    available = True
+    step_tier = StepTier.TOKEN_TIMES
+    server_load = None
 
     def __init__(self, context_window_tokens: int, slots: int, tokens_per_second: float = 0.0) -> None:
         self.info = EngineInfo("echo", version("messplus"), "echo", "", context_window_tokens, slots)

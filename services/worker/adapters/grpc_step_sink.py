@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
 from messplus.common.v1 import common_pb2
 from messplus.energy.v1 import energy_service_pb2, energy_service_pb2_grpc
 
-from services.worker.steps import SequenceWork, Step, StepReport
+from services.worker.steps import SequenceWork, Step, StepReport, StepTier
 
 GOODBYE_SECONDS = 2.0
 _REFUSALS = {
@@ -20,6 +20,11 @@ _REFUSALS = {
 }
 _log = logging.getLogger(__name__)
 _AWAY = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
+_TIERS = {
+    StepTier.TOKEN_TIMES: common_pb2.STEP_TIER_TOKEN_TIMES,
+    StepTier.REQUEST_TIMES: common_pb2.STEP_TIER_REQUEST_TIMES,
+    StepTier.NONE: common_pb2.STEP_TIER_NONE,
+}
 
 
 class GrpcStepSink:
@@ -29,12 +34,18 @@ class GrpcStepSink:
     """
 
     def __init__(
-        self, address: str, worker_id: str, model_id: str, boot_id: str, device_ids: Sequence[str] = ()
+        self,
+        address: str,
+        worker_id: str,
+        model_id: str,
+        boot_id: str,
+        tier: Callable[[], StepTier],
+        device_ids: Sequence[str] = (),
     ) -> None:
         self._channel = grpc.aio.insecure_channel(address)
         self._stub = energy_service_pb2_grpc.EnergyServiceStub(self._channel)
         self._worker_id, self._model_id, self._boot_id = worker_id, model_id, boot_id
-        self._device_ids = tuple(device_ids)
+        self._device_ids, self._tier = tuple(device_ids), tier
         self._call: Any = None
 
     async def offer(self, report: StepReport) -> bool:
@@ -83,7 +94,7 @@ class GrpcStepSink:
             cpu_seconds=report.cpu_seconds,
             generations=generations.messages,
             steps=steps,
-            tier=common_pb2.STEP_TIER_TOKEN_TIMES,
+            tier=_TIERS[self._tier()],
             device_ids=self._device_ids,
             warming_up=report.warming_up,
         )

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from services.core.errors import MessPlusError
+from services.core.errors import EngineError, MessPlusError
 from services.worker.generation import EngineFinished, FinishReason, GenerationTask, TextDelta
-from services.worker.ports import EngineError, WorkMeter, does_not_fit
+from services.worker.ports import WorkMeter, does_not_fit
 
 _RANDOM_SEED = 0xFFFF_FFFF
 _FINISH_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}

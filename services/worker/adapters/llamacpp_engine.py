@@ -12,10 +12,11 @@ from typing import Any
 
 import xllamacpp
 
-from services.core.errors import FieldViolation, InvalidRequestError, MessPlusError
+from services.core.errors import EngineError, FieldViolation, InvalidRequestError, MessPlusError
 from services.worker.adapters.llamacpp_chunks import ChunkReader, request_json
 from services.worker.generation import EngineFinished, EngineInfo, GenerationTask, TextDelta
-from services.worker.ports import EngineError, WorkMeter
+from services.worker.ports import WorkMeter
+from services.worker.steps import StepTier
 from services.worker.threads import in_daemon_thread
 
 PREFILL_CHUNK_TOKENS = 128
@@ -28,6 +29,10 @@ class LlamacppEngine:
     One compute thread is best where several models share a machine: with more, each waits at the
     barriers of the others.
     """
+
+    available = True
+    step_tier = StepTier.TOKEN_TIMES
+    server_load = None
 
     def __init__(
         self,
