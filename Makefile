@@ -27,8 +27,8 @@ type: $(INSTALLED)
 protos: $(INSTALLED)  ## regenerate protos/gen
 	cd protos && rm -rf gen/messplus && ../$(PROTOC) python -m grpc_tools.protoc -I. --python_out=gen --mypy_out=quiet:gen --grpc_python_out=gen --mypy_grpc_out=quiet:gen $(PROTOS:protos/%=%)
 
-lock: $(INSTALLED)  ## pin every dependency with its hashes
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra dev pyproject.toml -o requirements.lock
+lock: $(INSTALLED)  ## pin every dependency with its hashes, those of each image too
+	sh deploy/lock.sh $(BIN)/uv
 
 bench: $(INSTALLED)  ## measure what docs/benchmarks.md states
 	$(BIN)/python -m bench.run $(ARGS)

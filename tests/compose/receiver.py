@@ -1,0 +1,72 @@
+"""An OTLP receiver in a container: what it gets goes to a file, one JSON object per line.
+
+`{"service", "name", "trace_id", "span_id", "parent_id", "links"}` of a span, `{"service", "metric"}` of a metric.
+"""
+
+import json
+import os
+from concurrent import futures
+from pathlib import Path
+from signal import SIGTERM, sigwait
+from typing import Any
+
+import grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+
+ADDRESS = "0.0.0.0:4317"
+
+
+class Traces(trace_service_pb2_grpc.TraceServiceServicer):
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def Export(self, request: Any, context: object) -> Any:  # noqa: N802 - the RPC's name
+        with self._file.open("a") as file:
+            for group in request.resource_spans:
+                service = service_of(group.resource)
+                for span in (span for scope in group.scope_spans for span in scope.spans):
+                    print(json.dumps({"service": service, **plain(span)}), file=file)
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def Export(self, request: Any, context: object) -> Any:  # noqa: N802 - the RPC's name
+        with self._file.open("a") as file:
+            for group in request.resource_metrics:
+                service = service_of(group.resource)
+                for metric in (metric for scope in group.scope_metrics for metric in scope.metrics):
+                    print(json.dumps({"service": service, "metric": metric.name}), file=file)
+        return metrics_service_pb2.ExportMetricsServiceResponse()
+
+
+def service_of(resource: Any) -> str:
+    return next(a.value.string_value for a in resource.attributes if a.key == "service.name")
+
+
+def plain(span: Any) -> dict[str, object]:
+    return {
+        "name": span.name,
+        "trace_id": span.trace_id.hex(),
+        "span_id": span.span_id.hex(),
+        "parent_id": span.parent_span_id.hex(),
+        "links": [link.trace_id.hex() for link in span.links],
+    }
+
+
+def main() -> None:
+    file = Path(os.environ["RECEIVER_FILE"])
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(file), server)
+    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(file), server)
+    server.add_insecure_port(ADDRESS)
+    server.start()
+    sigwait({SIGTERM})
+    server.stop(1).wait()
+
+
+if __name__ == "__main__":
+    main()
