@@ -1,0 +1,115 @@
+"""Clients of a started stack, on the host and inside its network."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from messplus.common.v1 import common_pb2
+from messplus.feedback.v1 import feedback_service_pb2, feedback_service_pb2_grpc
+from messplus.router.v1 import router_service_pb2, router_service_pb2_grpc
+
+from tests.compose.stack import Stack
+
+RETRY_SECONDS = 60.0
+ROUND_ROBIN = """
+import grpc
+from messplus.common.v1 import common_pb2
+from messplus.router.v1 import router_service_pb2 as pb, router_service_pb2_grpc as rpc
+options = [("grpc.lb_policy_name", "round_robin")]
+stub = rpc.RouterServiceStub(grpc.insecure_channel("dns:///router:50051", options=options))
+prompt = common_pb2.Prompt(text="Name a colour.")
+sampling = common_pb2.SamplingParameters(max_tokens=4)
+for _ in range(COUNT):
+    replies = list(stub.Generate(pb.GenerateRequest(prompt=prompt, sampling=sampling), timeout=60, wait_for_ready=True))
+    print(replies[0].decision.request_id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    request_id: str
+    decision_id: str
+    text: str
+
+
+class Clients:
+    """Calls from the host. `answers` and `labels` keep what was answered OK and what was labelled OK."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.answers: list[str] = []
+        self.labels: dict[str, bool] = {}
+
+    def channel(self, service: str) -> grpc.Channel:
+        """To the published port of ROUTER_1, ROUTER_2 or FEEDBACK."""
+        options = (("grpc.enable_http_proxy", 0), ("grpc.max_reconnect_backoff_ms", 500))
+        return grpc.insecure_channel(f"127.0.0.1:{self._stack.ports[service]}", options=options)
+
+    def generate(self, router: str, text: str, reference: str = "", traceparent: str = "") -> Answer:
+        request = router_service_pb2.GenerateRequest(
+            prompt=common_pb2.Prompt(text=text),
+            sampling=common_pb2.SamplingParameters(max_tokens=16, temperature=0.0),
+        )
+        if reference:
+            request.labeling.reference.CopyFrom(
+                common_pb2.ReferenceAnswer(text=reference, metric="contains")
+            )
+        metadata = (("traceparent", traceparent),) if traceparent else ()
+        with self.channel(router) as channel:
+            stub = router_service_pb2_grpc.RouterServiceStub(channel)
+            replies = list(stub.Generate(request, timeout=120, metadata=metadata))
+        decision = replies[0].decision
+        self.answers.append(decision.request_id)
+        return Answer(decision.request_id, decision.decision_id, "".join(r.delta.text for r in replies))
+
+    def generate_by_name(self, count: int) -> None:
+        """From inside the network, by the name that both routers have."""
+        code = ROUND_ROBIN.replace("COUNT", str(count))
+        self.answers += self._stack.exec("feedback", "python", "-c", code).split()
+
+    def label(self, answer: Answer, satisfied: bool) -> None:
+        """Submits a verdict until it is taken, as a client would that must not lose one."""
+        request = feedback_service_pb2.SubmitFeedbackRequest(
+            request_id=answer.request_id, decision_id=answer.decision_id, satisfied=satisfied
+        )
+        deadline = time.monotonic() + RETRY_SECONDS
+        with self.channel("FEEDBACK") as channel:
+            stub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
+            while True:
+                try:
+                    stub.SubmitFeedback(request, timeout=5)
+                except grpc.RpcError as error:
+                    assert _is_away(error), error
+                    assert time.monotonic() < deadline, "the feedback service stays away"
+                    time.sleep(0.2)
+                else:
+                    self.labels[answer.request_id] = satisfied
+                    return
+
+    def first_answer(self, router: str) -> None:
+        """Asks until there is an answer; what was refused before that never was a request."""
+        deadline = time.monotonic() + 2 * RETRY_SECONDS
+        while True:
+            try:
+                self.generate(router, "What is the capital of Peru?")
+            except grpc.RpcError as error:
+                assert _is_away(error) or error.code() is grpc.StatusCode.FAILED_PRECONDITION, error
+                assert time.monotonic() < deadline, f"{router} gives no answer: {error}"
+                time.sleep(0.2)
+            else:
+                return
+
+    def status(self, router: str) -> Any:
+        with self.channel(router) as channel:
+            stub = router_service_pb2_grpc.RouterServiceStub(channel)
+            return stub.GetSlaStatus(router_service_pb2.GetSlaStatusRequest(), timeout=5)
+
+    def learner(self) -> Any:
+        with self.channel("FEEDBACK") as channel:
+            stub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
+            return stub.GetLearnerStatus(feedback_service_pb2.GetLearnerStatusRequest(), timeout=5)
+
+
+def _is_away(error: grpc.RpcError) -> bool:
+    return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
