@@ -15,7 +15,7 @@ from services.core.learner_state import CONTROL
 from services.feedback.configuration import empty_fold
 from tests.compose.clients import Clients
 
-SERVICES = {"messplus-router", "messplus-worker", "messplus-energy", "messplus-feedback"}
+TRACED = {"messplus-router", "messplus-worker", "messplus-energy", "messplus-feedback"}
 
 
 class Log:
@@ -90,11 +90,19 @@ class Log:
         self._client.close()
 
 
+def trace_services(received: str, trace_id: str) -> set[str]:
+    """Services that spans of a trace, or links of a fold to it, have come from so far."""
+    own = {span["service"] for span in _spans(received) if span["trace_id"] == trace_id}
+    return own if any(trace_id in span["links"] for span in _spans(received)) else set()
+
+
 def check_trace(received: str, trace_id: str, root: str) -> str:
     """One trace spans the four services, no span lost its parent, and a fold's span links to it."""
-    spans = [record for line in received.splitlines() if "span_id" in (record := json.loads(line))]
-    own = [span for span in spans if span["trace_id"] == trace_id]
-    assert {span["service"] for span in own} == SERVICES
+    own = [span for span in _spans(received) if span["trace_id"] == trace_id]
     assert {span["parent_id"] for span in own} <= {span["span_id"] for span in own} | {root}
-    assert any(trace_id in span["links"] for span in spans), "no fold links to the request"
-    return f"{len(own)} spans of one request in {len(SERVICES)} services, a fold links to it"
+    names = ", ".join(sorted({f"{span['service'].removeprefix('messplus-')} {span['name']}" for span in own}))
+    return f"{len(own)} spans of one request in {len(TRACED)} services, a fold links to it: {names}"
+
+
+def _spans(received: str) -> list[dict[str, Any]]:
+    return [record for line in received.splitlines() if "span_id" in (record := json.loads(line))]

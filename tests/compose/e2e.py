@@ -8,11 +8,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from services.common.zoo_file import load_zoo
-from tests.compose.checks import Log, check_trace
+from tests.compose.checks import TRACED, Log, check_trace, trace_services
 from tests.compose.clients import Clients
 from tests.compose.stack import SERVICES, TOP, Stack, docker, missing_parts, wait_for
 
@@ -54,6 +53,14 @@ class Story:
         assert seen == {"router-1", "router-2"}
         return f"{len(self.clients.answers)} prompts answered, by port and by name; both routers decided"
 
+    def check_trace(self) -> str:
+        # Before anything is killed, for spans leave in batches, every five seconds.
+        def received() -> str:
+            return self.stack.exec("otel-collector", "cat", "/tmp/received.jsonl")
+
+        wait_for(lambda: trace_services(received(), TRACE_ID) == TRACED, 60, "spans of all services")
+        return check_trace(received(), TRACE_ID, ROOT)
+
     def kill_learner(self) -> str:
         answer = self.clients.generate("ROUTER_1", "Name a river.")
         self.stack.crash("feedback")
@@ -91,14 +98,6 @@ class Story:
             wait_for(lambda router=router: status(router).classes[0].labelled == labels, 30, f"{router} has the state")
         return self.log.check_state(self.clients)
 
-    def check_trace(self) -> str:
-        # The spans leave in batches, every five seconds.
-        def look() -> str:
-            received = self.stack.exec("otel-collector", "cat", "/tmp/received.jsonl")
-            return check_trace(received, TRACE_ID, ROOT)
-
-        return str(wait_for(lambda: _passes(look), 30, "the trace is whole") and look())
-
     def stop(self) -> str:
         self.stack.compose("stop")
         states = {service: self.stack.inspect(service)["State"]["ExitCode"] for service in SERVICES}
@@ -130,18 +129,13 @@ class Story:
         return f"`up` to first answer {seconds:.1f} s, target < {TARGET_SECONDS:g} s, reached"
 
     def _ask(self, router: str, traceparent: str = "") -> None:
-        for number, (question, reference) in enumerate(QUESTIONS.items()):
-            wanted = reference if number else ""
-            answer = self.clients.generate(router, question, wanted, traceparent if number == 0 else "")
-            if not wanted:
+        """The first answer gets a verdict of ours, the others name a reference and are judged; the last is traced."""
+        for number, (question, reference) in enumerate(QUESTIONS.items(), start=1):
+            judged = "" if number == 1 else reference
+            traced = traceparent if number == len(QUESTIONS) else ""
+            answer = self.clients.generate(router, question, judged, traced)
+            if not judged:
                 self.clients.label(answer, satisfied=reference in answer.text)
-
-
-def _passes(look: Callable[[], str]) -> bool:
-    try:
-        return bool(look())
-    except AssertionError:
-        return False
 
 
 def main() -> int:
@@ -152,8 +146,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         stack = Stack("messplus-e2e", Path(folder), {"MESSPLUS_MODEL_CACHE": str(CACHE)})
         story = Story(stack)
-        steps = (story.images, story.first_start, story.health, story.use, story.kill_learner, story.kill_router)
-        steps += (story.crash_redis, story.check_log, story.check_state, story.check_trace, story.stop)
+        steps = (story.images, story.first_start, story.health, story.use, story.check_trace, story.kill_learner)
+        steps += (story.kill_router, story.crash_redis, story.check_log, story.check_state, story.stop)
         steps += (story.second_start, story.wrong_values)
         stack.down("-v")
         try:
