@@ -55,7 +55,7 @@ class Log:
         return f"{len(answered)} answers, {len(self.entries)} events, {len(clients.labels)} verdicts"
 
     def check_state(self, clients: Clients) -> str:
-        """The class's step equals the decisions; the killed learner's state is that of one fold over the log."""
+        """The class's step equals the decisions; the learner's state is that of one fold over the log."""
         name = self._zoo.sla_classes[0].name
         step = int(self._client.hget(self._keys.sla_class(name), "step") or 0)  # type: ignore[arg-type]
         decisions = self.of(Decision)
@@ -74,7 +74,9 @@ class Log:
         status = clients.status("ROUTER_1").classes[0]
         assert (status.steps, status.labelled) == (step, len(labels))
         assert status.mean_satisfaction == pytest.approx(sum(labels.values()) / len(labels))
-        return f"step {step}, debt {debt:.3f}, {len(labels)} labels learned, state bit for bit that of one fold"
+        return (
+            f"step {step}, debt {debt:.3f}, {len(labels)} labels learned, state bit for bit that of one fold"
+        )
 
     def labels(self) -> int:
         """How many requests have a label."""

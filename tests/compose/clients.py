@@ -1,6 +1,7 @@
 """Clients of a started stack, on the host and inside its network."""
 
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ from messplus.router.v1 import router_service_pb2, router_service_pb2_grpc
 
 from tests.compose.stack import Stack
 
-RETRY_SECONDS = 60.0
+RETRY_SECONDS = 120.0
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 ROUND_ROBIN = """
 import grpc
 from messplus.common.v1 import common_pb2
@@ -21,7 +23,8 @@ stub = rpc.RouterServiceStub(grpc.insecure_channel("dns:///router:50051", option
 prompt = common_pb2.Prompt(text="Name a colour.")
 sampling = common_pb2.SamplingParameters(max_tokens=4)
 for _ in range(COUNT):
-    replies = list(stub.Generate(pb.GenerateRequest(prompt=prompt, sampling=sampling), timeout=60, wait_for_ready=True))
+    request = pb.GenerateRequest(prompt=prompt, sampling=sampling)
+    replies = list(stub.Generate(request, timeout=60, wait_for_ready=True))
     print(replies[0].decision.request_id)
 """
 
@@ -52,9 +55,7 @@ class Clients:
             sampling=common_pb2.SamplingParameters(max_tokens=16, temperature=0.0),
         )
         if reference:
-            request.labeling.reference.CopyFrom(
-                common_pb2.ReferenceAnswer(text=reference, metric="contains")
-            )
+            request.labeling.reference.CopyFrom(common_pb2.ReferenceAnswer(text=reference, metric="contains"))
         metadata = (("traceparent", traceparent),) if traceparent else ()
         with self.channel(router) as channel:
             stub = router_service_pb2_grpc.RouterServiceStub(channel)
@@ -73,32 +74,15 @@ class Clients:
         request = feedback_service_pb2.SubmitFeedbackRequest(
             request_id=answer.request_id, decision_id=answer.decision_id, satisfied=satisfied
         )
-        deadline = time.monotonic() + RETRY_SECONDS
         with self.channel("FEEDBACK") as channel:
             stub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
-            while True:
-                try:
-                    stub.SubmitFeedback(request, timeout=5)
-                except grpc.RpcError as error:
-                    assert _is_away(error), error
-                    assert time.monotonic() < deadline, "the feedback service stays away"
-                    time.sleep(0.2)
-                else:
-                    self.labels[answer.request_id] = satisfied
-                    return
+            _until_done(lambda: stub.SubmitFeedback(request, timeout=5), _AWAY)
+        self.labels[answer.request_id] = satisfied
 
     def first_answer(self, router: str) -> None:
         """Asks until there is an answer; what was refused before that never was a request."""
-        deadline = time.monotonic() + 2 * RETRY_SECONDS
-        while True:
-            try:
-                self.generate(router, "What is the capital of Peru?")
-            except grpc.RpcError as error:
-                assert _is_away(error) or error.code() is grpc.StatusCode.FAILED_PRECONDITION, error
-                assert time.monotonic() < deadline, f"{router} gives no answer: {error}"
-                time.sleep(0.2)
-            else:
-                return
+        refused = (*_AWAY, grpc.StatusCode.FAILED_PRECONDITION)
+        _until_done(lambda: self.generate(router, "What is the capital of Peru?"), refused)
 
     def status(self, router: str) -> Any:
         with self.channel(router) as channel:
@@ -111,5 +95,15 @@ class Clients:
             return stub.GetLearnerStatus(feedback_service_pb2.GetLearnerStatusRequest(), timeout=5)
 
 
-def _is_away(error: grpc.RpcError) -> bool:
-    return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+def _until_done(call: Callable[[], object], passing: Collection[grpc.StatusCode]) -> None:
+    """Calls until it succeeds. Raises another error than the `passing` ones, and these too in the end."""
+    deadline = time.monotonic() + RETRY_SECONDS
+    while True:
+        try:
+            call()
+        except grpc.RpcError as error:
+            if error.code() not in passing or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return

@@ -1,13 +1,14 @@
-"""`make compose-e2e`: docker-compose.yml for real. Brings it up, uses it, kills parts of it, and looks at what is left.
+"""`make compose-e2e`: docker-compose.yml for real. Starts it, uses it, kills parts of it, checks what is left.
 
-Needs a container daemon, the base images and the packages of the locks; takes some minutes. Models are copied from
-$MESSPLUS_MODEL_CACHE, by default the cache of `messplus models pull`. What it starts, it removes.
+Needs a container daemon, the base images and the packages of the locks; takes some minutes. Models are copied
+from $MESSPLUS_MODEL_CACHE, by default the cache of `messplus models pull`. What it starts, it removes.
 """
 
 import os
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from services.common.zoo_file import load_zoo
@@ -19,7 +20,11 @@ TARGET_SECONDS = 60.0
 TARGET_ROUTER_BYTES = 350e6
 IMAGES = ("router", "worker-llamacpp", "feedback", "energy")
 CACHE = Path(os.environ.get("MESSPLUS_MODEL_CACHE", "~/.cache/messplus/models")).expanduser()
-QUESTIONS = {"What is the capital of Peru?": "Lima", "What is 2 + 2?": "4", "Name the largest planet.": "Jupiter"}
+QUESTIONS = {
+    "What is the capital of Peru?": "Lima",
+    "What is 2 + 2?": "4",
+    "Name the largest planet.": "Jupiter",
+}
 TRACE_ID, ROOT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -81,21 +86,25 @@ class Story:
     def crash_redis(self) -> str:
         before = len(self.log.read().entries)
         self.stack.crash("redis")
-        wait_for(lambda: self.stack.restarts("redis") == 1 and self.stack.healthy("redis"), 60, "Redis is back")
+        wait_for(
+            lambda: self.stack.restarts("redis") == 1 and self.stack.healthy("redis"), 60, "Redis is back"
+        )
         assert len(self.log.read().entries) >= before
         self._ask("ROUTER_1")
         self._ask("ROUTER_2")
         return f"killed and restarted; all {before} events are still there"
 
     def check_log(self) -> str:
-        wait_for(lambda: self.log.is_complete(self.clients), 90, "joules, labels and a learner that covers the log")
+        wait_for(
+            lambda: self.log.is_complete(self.clients), 90, "joules, labels and a learner that covers the log"
+        )
         return self.log.check(self.clients)
 
     def check_state(self) -> str:
         labels = self.log.labels()
         for router in ("ROUTER_1", "ROUTER_2"):
-            status = self.clients.status
-            wait_for(lambda router=router: status(router).classes[0].labelled == labels, 30, f"{router} has the state")
+            learned = partial(self._labelled, router)
+            wait_for(lambda learned=learned: learned() == labels, 30, f"{router} has the newest state")
         return self.log.check_state(self.clients)
 
     def stop(self) -> str:
@@ -118,7 +127,10 @@ class Story:
                 wrong.down("-v")
         assert done.returncode != 0
         assert "MESSPLUS_DRAIN_SECONDS" in said
-        return "a wrong variable stops `up`: " + next(line for line in said.splitlines() if "DRAIN" in line)
+        return "a wrong variable stops `up`: " + said[said.index("environment: ") :].splitlines()[0]
+
+    def _labelled(self, router: str) -> int:
+        return int(self.clients.status(router).classes[0].labelled)
 
     def _start(self) -> str:
         began = time.monotonic()
@@ -129,7 +141,7 @@ class Story:
         return f"`up` to first answer {seconds:.1f} s, target < {TARGET_SECONDS:g} s, reached"
 
     def _ask(self, router: str, traceparent: str = "") -> None:
-        """The first answer gets a verdict of ours, the others name a reference and are judged; the last is traced."""
+        """The first answer gets our verdict, the others name a reference and are judged; the last is traced."""
         for number, (question, reference) in enumerate(QUESTIONS.items(), start=1):
             judged = "" if number == 1 else reference
             traced = traceparent if number == len(QUESTIONS) else ""
@@ -138,28 +150,40 @@ class Story:
                 self.clients.label(answer, satisfied=reference in answer.text)
 
 
+def tell(text: str) -> None:
+    """Shows a line at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def run(story: Story) -> None:
+    """Every step in its order, with what it saw and how long it took."""
+    steps = (story.images, story.first_start, story.health, story.use, story.check_trace, story.kill_learner)
+    steps += (story.kill_router, story.crash_redis, story.check_log, story.check_state, story.stop)
+    steps += (story.second_start, story.wrong_values)
+    for step in steps:
+        began = time.monotonic()
+        tell(f"{step.__name__:13} {step()}  [{time.monotonic() - began:.0f} s]")
+
+
 def main() -> int:
     """Runs the story; the exit status is 0 if every step held."""
     if reason := missing_parts():
-        print(f"compose-e2e cannot run: {reason}")
+        tell(f"compose-e2e cannot run: {reason}")
         return 2
     with tempfile.TemporaryDirectory() as folder:
         stack = Stack("messplus-e2e", Path(folder), {"MESSPLUS_MODEL_CACHE": str(CACHE)})
-        story = Story(stack)
-        steps = (story.images, story.first_start, story.health, story.use, story.check_trace, story.kill_learner)
-        steps += (story.kill_router, story.crash_redis, story.check_log, story.check_state, story.stop)
-        steps += (story.second_start, story.wrong_values)
         stack.down("-v")
+        story = Story(stack)
         try:
-            for step in steps:
-                began = time.monotonic()
-                print(f"{step.__name__:13} {step()}  [{time.monotonic() - began:.0f} s]", flush=True)
+            run(story)
         except BaseException:
-            print(stack.compose("logs", "--no-color", "--tail", "40", check=False).stdout)
+            tell(stack.compose("logs", "--no-color", "--tail", "40", check=False).stdout)
             raise
         finally:
             story.log.close()
             stack.down("-v")
+    tell("compose-e2e: all of it held")
     return 0
 
 

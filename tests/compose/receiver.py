@@ -1,6 +1,6 @@
 """An OTLP receiver in a container: what it gets goes to a file, one JSON object per line.
 
-`{"service", "name", "trace_id", "span_id", "parent_id", "links"}` of a span, `{"service", "metric"}` of a metric.
+A span is `{"service", "name", "trace_id", "span_id", "parent_id", "links"}`, a metric `{"service", "metric"}`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A started docker-compose.yml: a project of its own with free ports, and what a test does to its containers."""
+"""A started docker-compose.yml: a project of its own with free ports, and what tests do to its containers."""
 
 import json
 import os
@@ -67,7 +67,15 @@ class Stack:
     def compose(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Runs compose on the project's files; raises with its output where it fails and `check` is set."""
         files = [part for file in FILES for part in ("-f", file)]
-        command = [*compose_command(), "--env-file", str(self._env_file), "-p", self.project, *files, *arguments]
+        command = [
+            *compose_command(),
+            "--env-file",
+            str(self._env_file),
+            "-p",
+            self.project,
+            *files,
+            *arguments,
+        ]
         done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}"
         return done

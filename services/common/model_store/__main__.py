@@ -37,7 +37,9 @@ class ProgressLog:
             step = (event.model, event.phase, event.origin, tenths)
             if step != self._said:
                 self._said = step
-                _log.info("%s: %s, %d %%, %s", event.model, event.phase, 100 * tenths // _TENTHS, event.origin)
+                _log.info(
+                    "%s: %s, %d %%, %s", event.model, event.phase, 100 * tenths // _TENTHS, event.origin
+                )
 
 
 def models_of(zoo: Zoo) -> list[ModelSpec]:
@@ -49,9 +51,11 @@ def main() -> int:
     """Fetches what is missing; returns the exit status."""
     try:
         settings = read_settings(ServiceSettings)
-        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.basicConfig(
+            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
         specs = models_of(load_zoo(settings.zoo_file))
-        store = ModelStore.from_settings(read_settings(ModelStoreSettings))
+        store = ModelStore.from_settings(ModelStoreSettings())
         for spec in specs:
             _log.info("%s is at %s", spec.name, store.ensure(spec, ProgressLog()))
     except ConfigError as error:
