@@ -82,8 +82,13 @@ class Log:
         """How many requests have a label."""
         return len({event.request_id for event in self.of(Label)})
 
-    def routers(self) -> set[str]:
-        return {event.router_id for event in self.of(Decision)}
+    def decided(self) -> set[str]:
+        """Requests that have a decision."""
+        return {event.request_id for event in self.of(Decision)}
+
+    def routers(self, request_ids: set[str]) -> set[str]:
+        """Who decided these requests."""
+        return {event.router_id for event in self.of(Decision) if event.request_id in request_ids}
 
     def _learner(self, field: str | bytes) -> bytes:
         return bytes(self._client.hget(self._keys.learner, field) or b"")  # type: ignore[arg-type]

@@ -50,24 +50,41 @@ class Clients:
         return grpc.insecure_channel(f"127.0.0.1:{self._stack.ports[service]}", options=options)
 
     def generate(self, router: str, text: str, reference: str = "", traceparent: str = "") -> Answer:
-        request = router_service_pb2.GenerateRequest(
-            prompt=common_pb2.Prompt(text=text),
-            sampling=common_pb2.SamplingParameters(max_tokens=16, temperature=0.0),
-        )
+        request = _request(text)
         if reference:
             request.labeling.reference.CopyFrom(common_pb2.ReferenceAnswer(text=reference, metric="contains"))
         metadata = (("traceparent", traceparent),) if traceparent else ()
         with self.channel(router) as channel:
             stub = router_service_pb2_grpc.RouterServiceStub(channel)
-            replies = list(stub.Generate(request, timeout=120, metadata=metadata))
+            replies = self._served(stub, request, metadata)
         decision = replies[0].decision
-        self.answers.append(decision.request_id)
         return Answer(decision.request_id, decision.decision_id, "".join(r.delta.text for r in replies))
+
+    def _served(
+        self,
+        stub: "router_service_pb2_grpc.RouterServiceStub",
+        request: router_service_pb2.GenerateRequest,
+        metadata: tuple[tuple[str, str], ...],
+    ) -> list[router_service_pb2.GenerateResponse]:
+        """The replies of a call that ended OK."""
+        replies = list(stub.Generate(request, timeout=120, metadata=metadata))
+        self.answers.append(replies[0].decision.request_id)
+        return replies
 
     def generate_by_name(self, count: int) -> None:
         """From inside the network, by the name that both routers have."""
         code = ROUND_ROBIN.replace("COUNT", str(count))
         self.answers += self._stack.exec("feedback", "python", "-c", code).split()
+
+    def generate_on_one_connection(self, router: str, count: int) -> set[str]:
+        """Answers by one channel; their request ids."""
+        with self.channel(router) as channel:
+            stub = router_service_pb2_grpc.RouterServiceStub(channel)
+            ids = [
+                self._served(stub, _request("Name a colour."), ())[0].decision.request_id
+                for _ in range(count)
+            ]
+        return set(ids)
 
     def label(self, answer: Answer, satisfied: bool) -> None:
         """Submits a verdict until it is taken, as a client would that must not lose one."""
@@ -89,10 +106,18 @@ class Clients:
             stub = router_service_pb2_grpc.RouterServiceStub(channel)
             return stub.GetSlaStatus(router_service_pb2.GetSlaStatusRequest(), timeout=5)
 
+    def class_names(self, router: str) -> list[str]:
+        return [entry.sla_class for entry in self.status(router).classes]
+
     def learner(self) -> Any:
         with self.channel("FEEDBACK") as channel:
             stub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
             return stub.GetLearnerStatus(feedback_service_pb2.GetLearnerStatusRequest(), timeout=5)
+
+
+def _request(text: str) -> router_service_pb2.GenerateRequest:
+    sampling = common_pb2.SamplingParameters(max_tokens=16, temperature=0.0)
+    return router_service_pb2.GenerateRequest(prompt=common_pb2.Prompt(text=text), sampling=sampling)
 
 
 def _until_done(call: Callable[[], object], passing: Collection[grpc.StatusCode]) -> None:

@@ -1,6 +1,6 @@
 """An OTLP receiver in a container: what it gets goes to a file, one JSON object per line.
 
-A span is `{"service", "name", "trace_id", "span_id", "parent_id", "links"}`, a metric `{"service", "metric"}`.
+A span: `{"service", "name", "trace_id", "span_id", "parent_id", "links"}`; a metric: `{"service", "metric"}`.
 """
 
 import json

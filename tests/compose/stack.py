@@ -31,8 +31,11 @@ def compose_command() -> list[str]:
     """`docker compose` or `docker-compose`, whichever is there; $COMPOSE names another."""
     if named := os.environ.get("COMPOSE"):
         return named.split()
-    found = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
-    return ["docker", "compose"] if found.returncode == 0 else ["docker-compose"]
+    if shutil.which("docker"):
+        plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+        if plugin.returncode == 0:
+            return ["docker", "compose"]
+    return ["docker-compose"]
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -137,6 +140,6 @@ def missing_parts() -> str:
         return "there is no docker command"
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
         return "no container daemon answers: start one, or name it by DOCKER_HOST"
-    if subprocess.run([*compose_command(), "version"], capture_output=True, check=False).returncode:
-        return f"{' '.join(compose_command())} does not run"
-    return ""
+    return (
+        "" if shutil.which(compose_command()[0]) else "there is neither `docker compose` nor `docker-compose`"
+    )
