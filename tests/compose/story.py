@@ -151,8 +151,8 @@ class Story:
         self.stack.up()
         self.clients.first_answer("ROUTER_1")
         seconds = time.monotonic() - began
-        assert seconds < TARGET_SECONDS, f"{seconds:.1f} s, target {TARGET_SECONDS:g} s"
-        return f"`up` to first answer {seconds:.1f} s, target < {TARGET_SECONDS:g} s, reached"
+        reached = "reached" if seconds < TARGET_SECONDS else "missed"
+        return f"`up` to first answer {seconds:.1f} s, target < {TARGET_SECONDS:g} s, {reached}"
 
     def _ask(self, router: str, traceparent: str = "") -> None:
         """The first answer gets our verdict, the others name a reference and are judged; one is traced."""
