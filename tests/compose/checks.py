@@ -17,6 +17,18 @@ from tests.compose.clients import Clients
 
 TRACED = {"messplus-router", "messplus-worker", "messplus-energy", "messplus-feedback"}
 
+METRICS = {
+    "hw.energy",
+    "messplus.energy.attributed",
+    "messplus.learner.lag",
+    "messplus.request.energy",
+    "messplus.router.generation.duration",
+    "messplus.sla.satisfaction",
+    "messplus.sla.target",
+    "messplus.worker.waiting",
+}
+"""What the dashboard's panels rest on, at least one of every service."""
+
 
 class Log:
     """The event log of a zoo as it is now."""
@@ -111,5 +123,16 @@ def check_trace(received: str, trace_id: str, root: str) -> str:
     return f"{len(own)} spans of one request in {len(TRACED)} services, a fold links to it: {names}"
 
 
+def metric_names(received: str) -> set[str]:
+    """Names of all metrics that came."""
+    return {record["metric"] for record in _records(received) if "metric" in record}
+
+
 def _spans(received: str) -> list[dict[str, Any]]:
-    return [record for line in received.splitlines() if "span_id" in (record := json.loads(line))]
+    return [record for record in _records(received) if "span_id" in record]
+
+
+def _records(received: str) -> list[dict[str, Any]]:
+    """What stands in whole lines; the last one may still be written."""
+    whole, _, _ = received.rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines()]

@@ -27,7 +27,7 @@ def run(story: Story) -> None:
     """Every step in its order, with what it saw and how long it took."""
     steps = (story.images, story.first_start, story.health, story.use, story.check_trace, story.kill_learner)
     steps += (story.kill_router, story.crash_redis, story.proxy, story.check_log, story.check_state)
-    steps += (story.reload, story.stop, story.second_start, story.wrong_values)
+    steps += (story.check_metrics, story.reload, story.stop, story.second_start, story.wrong_values)
     for step in steps:
         began = time.monotonic()
         tell(f"{step.__name__:13} {step()}  [{time.monotonic() - began:.0f} s]")

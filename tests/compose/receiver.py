@@ -5,9 +5,11 @@ A span: `{"service", "name", "trace_id", "span_id", "parent_id", "links"}`; a me
 
 import json
 import os
+from collections.abc import Iterable
 from concurrent import futures
 from pathlib import Path
 from signal import SIGTERM, sigwait
+from threading import Lock
 from typing import Any
 
 import grpc
@@ -17,29 +19,37 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 ADDRESS = "0.0.0.0:4317"
 
 
+class Records:
+    """The file. Calls come on several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, Lock()
+
+    def add(self, records: Iterable[dict[str, object]]) -> None:
+        text = "".join(f"{json.dumps(record)}\n" for record in records)
+        with self._lock, self._path.open("a") as file:
+            file.write(text)
+
+
 class Traces(trace_service_pb2_grpc.TraceServiceServicer):
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, records: Records) -> None:
+        self._records = records
 
     def Export(self, request: Any, context: object) -> Any:  # noqa: N802 - the RPC's name
-        with self._file.open("a") as file:
-            for group in request.resource_spans:
-                service = service_of(group.resource)
-                for span in (span for scope in group.scope_spans for span in scope.spans):
-                    print(json.dumps({"service": service, **plain(span)}), file=file)
+        for group in request.resource_spans:
+            spans = [span for scope in group.scope_spans for span in scope.spans]
+            self._records.add({"service": service_of(group.resource), **plain(span)} for span in spans)
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
 class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, records: Records) -> None:
+        self._records = records
 
     def Export(self, request: Any, context: object) -> Any:  # noqa: N802 - the RPC's name
-        with self._file.open("a") as file:
-            for group in request.resource_metrics:
-                service = service_of(group.resource)
-                for metric in (metric for scope in group.scope_metrics for metric in scope.metrics):
-                    print(json.dumps({"service": service, "metric": metric.name}), file=file)
+        for group in request.resource_metrics:
+            names = [metric.name for scope in group.scope_metrics for metric in scope.metrics]
+            self._records.add({"service": service_of(group.resource), "metric": name} for name in names)
         return metrics_service_pb2.ExportMetricsServiceResponse()
 
 
@@ -58,10 +68,10 @@ def plain(span: Any) -> dict[str, object]:
 
 
 def main() -> None:
-    file = Path(os.environ["RECEIVER_FILE"])
+    records = Records(Path(os.environ["RECEIVER_FILE"]))
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(file), server)
-    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(file), server)
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(records), server)
+    metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(records), server)
     server.add_insecure_port(ADDRESS)
     server.start()
     sigwait({SIGTERM})

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from services.common.zoo_file import load_zoo
-from tests.compose.checks import TRACED, Log, check_trace, trace_services
+from tests.compose.checks import METRICS, TRACED, Log, check_trace, metric_names, trace_services
 from tests.compose.clients import Clients
 from tests.compose.stack import SERVICES, Stack, docker, wait_for
 
@@ -53,9 +53,7 @@ class Story:
 
     def check_trace(self) -> str:
         # Before anything is killed, for spans leave in batches, every five seconds.
-        def received() -> str:
-            return self.stack.exec("otel-collector", "cat", "/tmp/received.jsonl")
-
+        received = self._received
         wait_for(lambda: trace_services(received(), TRACE_ID) == TRACED, 60, "spans of all services")
         return check_trace(received(), TRACE_ID, ROOT)
 
@@ -109,6 +107,11 @@ class Story:
         assert self.log.routers(ids) == {"router-1", "router-2"}
         return f"{len(ids)} calls of one connection reached both routers"
 
+    def check_metrics(self) -> str:
+        # They leave once a minute.
+        wait_for(lambda: metric_names(self._received()) >= METRICS, 90, "the metrics of all services")
+        return f"{len(metric_names(self._received()))} metrics, among them {', '.join(sorted(METRICS))}"
+
     def reload(self) -> str:
         zoo = self._zoo_file.read_text()
         self._zoo_file.write_text(
@@ -145,6 +148,10 @@ class Story:
 
     def _labelled(self, router: str) -> int:
         return int(self.clients.status(router).classes[0].labelled)
+
+    def _received(self) -> str:
+        """What the receiver in the collector's place got."""
+        return self.stack.exec("otel-collector", "cat", "/tmp/received.jsonl")
 
     def _start(self) -> str:
         began = time.monotonic()
