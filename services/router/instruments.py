@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from services.common.telemetry import meter
 from services.core.events import Decision, Outcome, Redecision
 
+# The library's own boundaries are meant for milliseconds.
+_BUCKETS_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
+
 
 class Instruments:
     """Counters and gauges; they cost next to nothing while nobody collects them."""
@@ -19,10 +22,16 @@ class Instruments:
             "messplus.router.generations", "{generation}", "Generations by model, role and finish reason"
         )
         self._latency = create.create_histogram(
-            "messplus.router.generation.duration", "s", "Dispatch to end of served generations"
+            "messplus.router.generation.duration",
+            "s",
+            "Dispatch to end of served generations",
+            explicit_bucket_boundaries_advisory=_BUCKETS_SECONDS,
         )
         self._first_token = create.create_histogram(
-            "messplus.router.time_to_first_token", "s", "Dispatch to first token of served generations"
+            "messplus.router.time_to_first_token",
+            "s",
+            "Dispatch to first token of served generations",
+            explicit_bucket_boundaries_advisory=_BUCKETS_SECONDS,
         )
         self._batch = create.create_histogram(
             "messplus.router.commit.batch_size", "{event}", "Events per batch appended to the log"

@@ -62,6 +62,7 @@ class Generations:
             names.PROVIDER: engine.info.engine,
             names.MODEL: model_id,
         }
+        self._instruments.show_load(lambda: self.load, {names.MODEL: model_id})
 
     @property
     def load(self) -> Load:
