@@ -21,6 +21,16 @@ def check_positive(command: str, values: Mapping[str, float | Sequence[float] | 
         raise ConfigError(problems)
 
 
+def lengths(command: str, option: str, text: str) -> tuple[int, ...]:
+    """Different whole numbers of at least 1 from "1,32,128", rising. Raises ConfigError."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) >= 1 for part in parts) or len(set(parts)) < len(parts):
+        raise ConfigError(
+            [ConfigProblem(command, option, text, "different whole numbers above 0, as 1,32,128")]
+        )
+    return tuple(sorted(map(int, parts)))
+
+
 def _listed(given: float | Sequence[float] | None) -> Sequence[float]:
     if given is None:
         return ()
