@@ -33,7 +33,7 @@ def profile(
         list[str] | None,
         typer.Option(
             "--model",
-            help="What to measure, by a worker of its own or at --endpoint; with --from: only this one. Repeat.",
+            help="To measure, by a worker of its own or at --endpoint; with --from: only this one. Repeat.",
             metavar="NAME",
         ),
     ] = None,

@@ -57,7 +57,7 @@ class Profiling:
                 self._kept.add(Timed(cell, await self._measure(cell, scale.words(cell[0]))))
                 measured()
         except EndpointError as error:
-            raise EndpointError(f"{error}. {self._resumable()}") from error
+            raise EndpointError(f"{str(error).rstrip('.')}{self._resumable()}") from error
         return True
 
     async def _measure(self, cell: Cell, words: int) -> Measurement:
@@ -74,7 +74,9 @@ class Profiling:
         return Measurement(prompt, reply.output_tokens, reply.seconds, found.joules, Tier(found.quality))
 
     def _resumable(self) -> str:
+        if not self._kept.timed:
+            return ""
         return (
-            f"{len(self._kept.timed)} requests are measured and kept in {self._kept.path}: "
+            f". {len(self._kept.timed)} requests are measured and kept in {self._kept.path}: "
             f"run the command again with --save {self._kept.path}, and it goes on from there"
         )

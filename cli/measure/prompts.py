@@ -10,8 +10,8 @@ _WORDS = (
     "problem hand part place case week company system program question work number night point home water "
     "room mother area money story fact month lot right study book eye job word business issue side kind head "
     "house service friend father power hour game line end member law car city name team minute idea body "
-    "back parent face others level office door health person art war history party result change morning reason "
-    "research girl guy moment air teacher force"
+    "back parent face others level office door health person art war history party result change morning "
+    "reason research girl guy moment air teacher force"
 )
 """Common words, which most tokenizers know as one token each."""
 _GO_ON = "\nContinue this list of words without end:"

@@ -3,7 +3,6 @@
 import asyncio
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,18 +99,19 @@ class LiveProfile:
     async def _measured(self, endpoint: Endpoint, name: str, joules: JouleReader | None) -> None:
         """Measures, fits, and keeps the profile; a temporary file of it goes once it is fitted."""
         path = self._plan.save or _temporary_file(name)
+        kept = TimedFile(path, name, with_joules=joules is not None)
         try:
-            kept = TimedFile(path, name, with_joules=joules is not None)
             await self._fill(endpoint, name, joules, kept)
         finally:
+            if self._plan.save is None and not kept.timed:
+                path.unlink()
             await endpoint.close()
             if joules is not None:
                 await joules.close()
         rows = [timed.measurement for timed in kept.timed]
         self._profiles.append(fit_profile(name, rows, str(path), denoised=self._plan.denoised))
         if self._plan.save is None:
-            with suppress(FileNotFoundError):
-                path.unlink()
+            path.unlink()
 
     async def _fill(self, endpoint: Endpoint, name: str, joules: JouleReader | None, kept: TimedFile) -> None:
         grid, budget = self._plan.grid, self._plan.budget
@@ -135,8 +135,8 @@ def cost_text(name: str, grid: Grid, budget: Budget, measured: int) -> str:
     prompts, outputs = grid.tokens
     text = (
         f"{name}: {len(grid.cells)} sizes x {grid.repeats} repeats = {grid.requests} requests, "
-        f"{prompts:,} prompt and {outputs:,} output tokens; at most {budget.requests} of them "
-        f"and {budget.warm_up} + 2 to warm up and to count tokens, for at most {budget.seconds:g} s."
+        f"{prompts:,} prompt and {outputs:,} output tokens; at most {min(budget.requests, grid.requests)} "
+        f"of them and {budget.warm_up} + 2 to warm up and to count tokens, for at most {budget.seconds:g} s."
     )
     return f"{text} {measured} are measured already." if measured else text
 
