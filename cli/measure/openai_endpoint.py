@@ -5,7 +5,8 @@ import time
 from typing import Any
 
 from cli.failure import config_error
-from cli.measure.endpoint import Arrival, EndpointError, Reply
+from cli.measure.endpoint import EndpointError
+from planner.replies import Arrival, Reply
 
 _CALL_SECONDS = 600.0
 

@@ -7,7 +7,8 @@ import grpc
 from messplus.common.v1 import common_pb2
 from messplus.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
-from cli.measure.endpoint import Arrival, EndpointError, Reply
+from cli.measure.endpoint import EndpointError
+from planner.replies import Arrival, Reply
 
 _CALL_SECONDS = 600.0
 _INFO_SECONDS = 10.0
