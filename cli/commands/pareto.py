@@ -106,18 +106,19 @@ def pareto(
     check_written_files("pareto", written, [path for path in (replay, zoo) if path])
     one_thread_for_scipy()
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
-    from cli.pareto.job import replayed, show
+    from cli.pareto.job import show, studied
     from cli.pareto.limits import limits_of
-    from cli.pareto.live import SweepOptions, sweep_file
+    from cli.pareto.live import SweepOptions, live_sweep
     from cli.pareto.recommended_zoo import write_recommended
+    from planner.pareto.sources import read_sweep
 
     limits = limits_of(max_itl_ms, max_ttft_ms, memory_gb, weights_gb, kv_kb_per_token)
     options = SweepOptions(
         batches, replicas, lengths or (), rate, repeats, warm_up_seconds, window_seconds, max_seconds
     )
     console, models = command_console(), model or ()
-    source = replay or sweep_file(options, models, zoo, save, console)
-    study = replayed(source, limits, models, group or ())
+    sweep = read_sweep(replay) if replay else live_sweep(options, models, zoo, save, console)
+    study = studied(sweep, limits, models, group or ())
     show(study, json_file, report, console)
     if write_zoo:
         write_recommended(study, chosen_zoo(zoo)[0], write_zoo, console)

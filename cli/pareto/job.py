@@ -11,13 +11,12 @@ from cli.pareto.report import write_report
 from cli.pareto.tables import GAIN_HEADINGS, RULE_HEADINGS, gain_rows, point_table, rule_rows
 from cli.tables import texts_table
 from planner.pareto.rules import Limits
-from planner.pareto.sources import Sweep, read_sweep
+from planner.pareto.sources import Sweep
 from planner.pareto.study import Study, document, run_study
 
 
-def replayed(path: Path, limits: Limits, models: Sequence[str], groups: Sequence[str]) -> Study:
-    """The study of a recorded sweep. Raises ConfigError."""
-    sweep = read_sweep(path)
+def studied(sweep: Sweep, limits: Limits, models: Sequence[str], groups: Sequence[str]) -> Study:
+    """The study of the chosen part of a sweep. Raises ConfigError."""
     _check_known("--model", models, {run.configuration.model for run in sweep.runs})
     _check_known("--group", groups, {run.configuration.group for run in sweep.runs})
     study = run_study(sweep, limits, models, groups)

@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -17,6 +17,7 @@ from cli.measure.sweep_file import SweepFile
 from cli.measure.sweeping import LiveSweep, SweepPlan
 from cli.options import chosen_zoo
 from cli.progress import progress
+from planner.pareto.sources import Sweep, read_sweep
 from planner.runtime.grid import Cell
 from services.common.zoo import Zoo
 
@@ -64,10 +65,10 @@ def _cell(text: str) -> Cell:
     return int(found[1]), int(found[2])
 
 
-def sweep_file(
+def live_sweep(
     options: SweepOptions, models: Sequence[str], zoo: Path | None, save: Path | None, console: Console
-) -> Path:
-    """Measures the one model; returns the file with all runs. Raises ConfigError, CommandError."""
+) -> Sweep:
+    """Measures the one model. Raises ConfigError, CommandError."""
     if len(models) != 1:
         value = ", ".join(models) or "not given"
         raise config_error("pareto", "--model", value, "one model to measure, or --replay with a sweep")
@@ -80,10 +81,11 @@ def sweep_file(
     return measured_sweep(plan, save, console)
 
 
-def measured_sweep(plan: SweepPlan, save: Path | None, console: Console) -> Path:
-    """Measures what `save` does not have yet; returns the file with all runs (a temporary one without it).
+def measured_sweep(plan: SweepPlan, save: Path | None, console: Console) -> Sweep:
+    """Measures what `save` does not have yet; returns all runs.
 
-    Raises ConfigError, and CommandError that names the file where workers fail.
+    Without `save` a temporary file has them meanwhile, which stays where some are missing. Raises ConfigError,
+    and CommandError that names the file where workers fail.
     """
     kept = SweepFile(save or _temporary_file(plan.model.id))
     sweep = LiveSweep(plan, kept, console)
@@ -99,7 +101,10 @@ def measured_sweep(plan: SweepPlan, save: Path | None, console: Console) -> Path
         raise typer.Exit(EXIT_INTERRUPTED)
     if not complete:
         _say(console, f"Stopped at --max-seconds, {len(sweep.left())} runs are left. {_resumable(kept)}")
-    return kept.path
+    sweep_read = read_sweep(kept.path)
+    if complete and save is None:
+        kept.path.unlink()
+    return replace(sweep_read, place=str(save) if save else f"a live sweep of {plan.model.id}")
 
 
 def cost_text(plan: SweepPlan, left: int, measured: int) -> str:
