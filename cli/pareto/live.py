@@ -84,7 +84,7 @@ def live_sweep(
 def measured_sweep(plan: SweepPlan, save: Path | None, console: Console) -> Sweep:
     """Measures what `save` does not have yet; returns all runs.
 
-    Without `save` a temporary file has them meanwhile, which stays where some are missing. Raises ConfigError,
+    Without `save` a temporary file has them meanwhile; it stays where some are missing. Raises ConfigError,
     and CommandError that names the file where workers fail.
     """
     kept = SweepFile(save or _temporary_file(plan.model.id))

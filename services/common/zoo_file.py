@@ -8,7 +8,8 @@ import yaml
 from pydantic import ValidationError
 
 from services.common.learning import policy_of
-from services.common.zoo import Zoo
+from services.common.profile_prior import ProfileError, request_prior
+from services.common.zoo import ModelSettings, Zoo
 from services.core.errors import ConfigError, ConfigProblem
 from services.core.policies.parameters import NAME, PolicyConfigError
 
@@ -35,7 +36,18 @@ def load_zoo(path: Path) -> Zoo:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError([ConfigProblem(where, "syntax", "", f"not valid YAML: {error}")]) from error
+    _anchor_profiles(data, path.parent)
     return parse_zoo(data, str(path), root)
+
+
+def _anchor_profiles(data: Any, folder: Path) -> None:
+    """Makes the profiles that priors name relative to the folder of the zoo file."""
+    models = data.get("models") if isinstance(data, dict) else None
+    for model in models if isinstance(models, list) else ():
+        prior = model.get("prior") if isinstance(model, dict) else None
+        profile = prior.get("profile") if isinstance(prior, dict) else None
+        if isinstance(profile, dict) and isinstance(profile.get("file"), str):
+            profile["file"] = str(folder.absolute() / Path(profile["file"]).expanduser())
 
 
 def parse_zoo(data: Any, origin: str, root: yaml.Node | None = None) -> Zoo:
@@ -86,12 +98,21 @@ def _cross_checks(zoo: Zoo) -> Iterator[Problem]:
     for i, model in enumerate(zoo.models):
         if model.engine == "llamacpp" and not model.source:
             yield ("models", i, "source"), "", "engine llamacpp needs a source: a catalogue name or a path"
+    for i, model in enumerate(zoo.models):
+        try:
+            request_prior(model)
+        except ProfileError as error:
+            yield ("models", i, "prior", "profile", "file"), _file_of(model), str(error)
     for i, sla_class in enumerate(zoo.sla_classes):
         if sla_class.labeler == "judge" and zoo.judge is None:
             yield ("sla_classes", i, "labeler"), "judge", "needs a judge section"
     yield from _device_problems(zoo)
     yield from _address_clashes(zoo)
     yield from _policy_problems(zoo)
+
+
+def _file_of(model: ModelSettings) -> str:
+    return str(model.prior.profile.file) if model.prior.profile else ""
 
 
 def _device_problems(zoo: Zoo) -> Iterator[Problem]:
