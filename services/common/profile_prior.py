@@ -45,9 +45,7 @@ def request_prior(model: ModelSettings) -> RequestPrior:
     entry = _entry(chosen.file, chosen.model or model.id)
     joules = entry.get("joules")
     if not isinstance(joules, dict):
-        raise ProfileError(
-            f"no joules of {chosen.model or model.id}: profile a worker beside an energy service"
-        )
+        raise ProfileError(f"has no joules of {chosen.model or model.id}: profile it with a meter")
     return RequestPrior(
         _value(joules, chosen.prompt_tokens, chosen.output_tokens), _value(entry, chosen.prompt_tokens, 1)
     )

@@ -132,6 +132,8 @@ def _policy_problems(zoo: Zoo) -> Iterator[Problem]:
         return
     try:
         policy_of(zoo)
+    except ProfileError:
+        return  # named already
     except PolicyConfigError as error:
         for field, value, allowed in error.problems:
             place = (field,) if field == NAME else ("parameters", field)

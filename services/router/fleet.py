@@ -173,7 +173,7 @@ class Fleet:
         known.seen_at = now
 
     def first_token_seconds(self, index: int) -> float | None:
-        """Moving mean of a model's time to first token; if it had none lately its profile's, None without one.
+        """Moving mean of a model's time to first token; if it had none lately its profile's or None.
 
         It is forgotten after a while, so that a model that was slow gets another chance.
         """
