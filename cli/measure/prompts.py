@@ -17,6 +17,8 @@ _WORDS = (
 _GO_ON = "\nContinue this list of words without end:"
 _LEAST_WORDS = 4
 _PROBES = (16, 144)
+PROBE_REQUESTS = 1 + len(_PROBES)
+"""What `token_scale` sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,11 @@ class Prompts:
 
 
 async def token_scale(endpoint: Endpoint, prompts: Prompts) -> TokenScale:
-    """Asks an endpoint how it counts, by two prompts. Raises EndpointError where it does not."""
+    """Asks an endpoint how it counts, by two prompts. Raises EndpointError where it does not.
+
+    One goes before them: from the second on the chat template is in the cache and no longer counted.
+    """
+    await endpoint.answer(prompts.of_words(_PROBES[0]), max_tokens=1)
     few, many = [
         (await endpoint.answer(prompts.of_words(count), max_tokens=1)).prompt_tokens for count in _PROBES
     ]

@@ -15,7 +15,7 @@ from cli.measure.joules import JouleReader
 from cli.measure.models import started_model
 from cli.measure.openai_endpoint import OpenAiEndpoint
 from cli.measure.profiling import Budget, Profiling
-from cli.measure.prompts import Prompts
+from cli.measure.prompts import PROBE_REQUESTS, Prompts
 from cli.measure.temporary import Places, run_temporary, temporary_zoo
 from cli.measure.timed_file import TimedFile
 from cli.measure.worker_endpoint import WorkerEndpoint
@@ -136,7 +136,8 @@ def cost_text(name: str, grid: Grid, budget: Budget, measured: int) -> str:
     text = (
         f"{name}: {len(grid.cells)} sizes x {grid.repeats} repeats = {grid.requests} requests, "
         f"{prompts:,} prompt and {outputs:,} output tokens; at most {min(budget.requests, grid.requests)} "
-        f"of them and {budget.warm_up} + 2 to warm up and to count tokens, for at most {budget.seconds:g} s."
+        f"of them and {budget.warm_up + PROBE_REQUESTS} to warm up and to count tokens, for at most "
+        f"{budget.seconds:g} s."
     )
     return f"{text} {measured} are measured already." if measured else text
 

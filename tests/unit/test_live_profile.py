@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from cli.measure.endpoint import EndpointError
 from cli.measure.profiling import Budget, Profiling
-from cli.measure.prompts import Prompts, token_scale
+from cli.measure.prompts import PROBE_REQUESTS, Prompts, token_scale
 from cli.measure.timed_file import TimedFile
 from planner.replies import Reply
 from planner.runtime.fitting import fit_profile
@@ -74,11 +74,11 @@ def test_no_two_prompts_share_their_beginning(tmp_path: Path) -> None:
 def test_an_endpoint_that_fails_half_way_is_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "timed.csv"
     with pytest.raises(EndpointError, match=r"it went away\. 5 requests are measured and kept in "):
-        profile(KnownEndpoint(fails_after=8), TimedFile(path, "m", with_joules=False))
+        profile(KnownEndpoint(fails_after=9), TimedFile(path, "m", with_joules=False))
     again = KnownEndpoint()
     kept = TimedFile(path, "m", with_joules=False)
     assert profile(again, kept)
-    assert len(again.prompts) == GRID.requests - 5 + 3
+    assert len(again.prompts) == GRID.requests - 5 + BUDGET.warm_up + PROBE_REQUESTS
     counts = {cell: sum(timed.cell == cell for timed in kept.timed) for cell in GRID.cells}
     assert set(counts.values()) == {GRID.repeats}
 
