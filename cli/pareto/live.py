@@ -17,6 +17,7 @@ from cli.measure.sweep_file import SweepFile
 from cli.measure.sweeping import LiveSweep, SweepPlan
 from cli.options import chosen_zoo
 from cli.progress import progress
+from cli.written_files import say
 from planner.pareto.sources import Sweep, read_sweep
 from planner.runtime.grid import Cell
 from services.common.zoo import Zoo
@@ -90,17 +91,17 @@ def measured_sweep(plan: SweepPlan, save: Path | None, console: Console) -> Swee
     kept = SweepFile(save or _temporary_file(plan.model.id))
     sweep = LiveSweep(plan, kept, console)
     left = len(sweep.left())
-    _say(console, cost_text(plan, left, len(kept.runs)))
+    say(console, cost_text(plan, left, len(kept.runs)))
     try:
         with progress(console, "runs", left) as advance:
             complete = sweep.run(advance)
     except CommandError as error:
         raise CommandError(f"{str(error).rstrip('.')}. {_resumable(kept)}") from error
     if complete is None:
-        _say(console, f"Interrupted. Nothing is left running. {_resumable(kept)}")
+        say(console, f"Interrupted. Nothing is left running. {_resumable(kept)}")
         raise typer.Exit(EXIT_INTERRUPTED)
     if not complete:
-        _say(console, f"Stopped at --max-seconds, {len(sweep.left())} runs are left. {_resumable(kept)}")
+        say(console, f"Stopped at --max-seconds, {len(sweep.left())} runs are left. {_resumable(kept)}")
     sweep_read = read_sweep(kept.path)
     if complete and save is None:
         kept.path.unlink()
@@ -121,10 +122,6 @@ def cost_text(plan: SweepPlan, left: int, measured: int) -> str:
 
 def _resumable(kept: SweepFile) -> str:
     return f"{len(kept.runs)} runs are kept in {kept.path}: the same command with --save {kept.path} goes on"
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _temporary_file(model: str) -> Path:

@@ -20,6 +20,7 @@ from cli.measure.temporary import Places, run_temporary, temporary_zoo
 from cli.measure.timed_file import TimedFile
 from cli.measure.worker_endpoint import WorkerEndpoint
 from cli.progress import progress
+from cli.written_files import say
 from planner.runtime.fitting import fit_profile
 from planner.runtime.grid import Grid
 from planner.runtime.profile import Profile
@@ -115,19 +116,17 @@ class LiveProfile:
 
     async def _fill(self, endpoint: Endpoint, name: str, joules: JouleReader | None, kept: TimedFile) -> None:
         grid, budget = self._plan.grid, self._plan.budget
-        self._say(cost_text(name, grid, budget, len(kept.timed)))
+        say(self._console, cost_text(name, grid, budget, len(kept.timed)))
         left = min(max(0, grid.requests - len(kept.timed)), budget.requests)
         profiling = Profiling(endpoint, joules, kept, Prompts(seed=len(kept.timed)))
         with progress(self._console, name, left) as advance:
             complete = await profiling.run(grid, budget, advance)
         if not complete:
-            self._say(
+            say(
+                self._console,
                 f"{name}: stopped at the limit with {len(kept.timed)} of {grid.requests} requests; "
-                "--max-requests, --max-seconds and --save allow more."
+                "--max-requests, --max-seconds and --save allow more.",
             )
-
-    def _say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def cost_text(name: str, grid: Grid, budget: Budget, measured: int) -> str:
