@@ -12,7 +12,7 @@ from cli.pareto.zoo_text import Edit, edited
 from planner.pareto.study import Study
 from planner.pareto.sweep import Configuration
 from services.common.zoo import Zoo
-from services.common.zoo_file import load_zoo, parse_zoo
+from services.common.zoo_file import anchor_profiles, load_zoo, parse_zoo
 
 
 def write_recommended(study: Study, zoo_file: Path, out: Path, console: Console) -> None:
@@ -28,21 +28,26 @@ def write_recommended(study: Study, zoo_file: Path, out: Path, console: Console)
     if configuration.model not in zoo.model_ids:
         allowed = f"{zoo_file} has no such model: {', '.join(zoo.model_ids)}"
         raise config_error("pareto", "--write-zoo", configuration.model, allowed)
-    text, kept = zoo_with(zoo_file.read_text(encoding="utf-8"), zoo, configuration)
+    text, kept = zoo_with(zoo_file, zoo, configuration)
     out.write_text(text, encoding="utf-8")
     lost = "" if kept else " Its layout could not be kept, so its comments are lost."
     console.print(
-        f"Zoo with {configuration.replicas} workers of {configuration.model}, at most {configuration.batch} "
-        f"requests each: {out.absolute()}.{lost}",
+        f"Zoo with workers of {configuration.model}: {configuration.replicas}, max_batch_size: "
+        f"{configuration.batch}: {out.absolute()}.{lost}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
 
 
-def zoo_with(text: str, zoo: Zoo, configuration: Configuration) -> tuple[str, bool]:
-    """A zoo file's text with these workers and this cap, and whether all else is as it was."""
+def zoo_with(zoo_file: Path, zoo: Zoo, configuration: Configuration) -> tuple[str, bool]:
+    """A zoo file's text with these workers and this cap, and whether its layout is as it was.
+
+    Profiles that it names relative to itself are named by their absolute paths: the text goes elsewhere.
+    """
+    text = zoo_file.read_text(encoding="utf-8")
     data = yaml.safe_load(text)
+    anchor_profiles(data, zoo_file.parent)
     cap = {"max_batch_size": configuration.batch}
     model = next(m for m in data["models"] if m["id"] == configuration.model)
     workers = [w for w in data["workers"] if w["model"] == configuration.model]
@@ -52,7 +57,8 @@ def zoo_with(text: str, zoo: Zoo, configuration: Configuration) -> tuple[str, bo
     added = [kept[-1] | {"address": address} for address in addresses]
     model |= cap
     wanted = parse_zoo(data | {"workers": [*others, *kept, *added]}, "recommended zoo")
-    draft = edited(text, Edit(configuration.model, configuration.batch, len(workers) - len(kept), added))
+    surplus, folder = len(workers) - len(kept), zoo_file.parent.absolute()
+    draft = edited(text, Edit(configuration.model, configuration.batch, surplus, added, folder))
     if draft is not None and _same(yaml.safe_load(draft), wanted):
         return draft, True
     written = wanted.model_dump(mode="json", exclude_unset=True)

@@ -1,7 +1,9 @@
 """Edits the text of a zoo file in place, so that its comments and layout stay."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,6 +21,7 @@ class Edit:
         batch: its new max_batch_size.
         surplus: so many of its workers go, the last ones.
         added: workers to add, as mappings of plain values.
+        folder: of the file, which its profiles are relative to; they become absolute.
 
     """
 
@@ -26,6 +29,7 @@ class Edit:
     batch: int
     surplus: int
     added: Sequence[Mapping[str, Any]]
+    folder: Path
 
 
 def edited(text: str, edit: Edit) -> str | None:
@@ -36,7 +40,7 @@ def edited(text: str, edit: Edit) -> str | None:
     if model is None or workers.flow_style:
         return None
     own = [node for node in workers.value if _text(node, "model") == edit.model]
-    spans = [_cap_span(text, model, edit.batch)]
+    spans = [_cap_span(text, model, edit.batch), *_profile_spans(models, edit.folder)]
     for node in own[len(own) - edit.surplus :]:
         start = text.rfind("\n", 0, node.start_mark.index) + 1
         spans.append((start, _line_end(text, node), ""))
@@ -47,6 +51,16 @@ def edited(text: str, edit: Edit) -> str | None:
     for start, end, new in sorted(spans, reverse=True):
         text = text[:start] + new + text[end:]
     return text
+
+
+def _profile_spans(models: Any, folder: Path) -> Iterator[Span]:
+    for model in models.value:
+        node: Any = model
+        for key in ("prior", "profile", "file"):
+            node = _child(node, key) if isinstance(node, yaml.MappingNode) else None
+        if node is not None:
+            path = folder / Path(node.value).expanduser()
+            yield node.start_mark.index, node.end_mark.index, json.dumps(str(path))
 
 
 def _cap_span(text: str, model: yaml.MappingNode, batch: int) -> Span:

@@ -36,11 +36,11 @@ def load_zoo(path: Path) -> Zoo:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError([ConfigProblem(where, "syntax", "", f"not valid YAML: {error}")]) from error
-    _anchor_profiles(data, path.parent)
+    anchor_profiles(data, path.parent)
     return parse_zoo(data, str(path), root)
 
 
-def _anchor_profiles(data: Any, folder: Path) -> None:
+def anchor_profiles(data: Any, folder: Path) -> None:
     """Makes the profiles that priors name relative to the folder of the zoo file."""
     models = data.get("models") if isinstance(data, dict) else None
     for model in models if isinstance(models, list) else ():

@@ -11,12 +11,13 @@ from cli.main import app
 from cli.measure.endpoint import EndpointError
 from cli.measure.load import Demand, Load
 from cli.measure.sweep_file import SweepFile
+from cli.options import embedded_zoo_file
 from cli.pareto.recommended_zoo import zoo_with
 from planner.pareto.sources import read_sweep
 from planner.pareto.sweep import Configuration, pooled_noise
 from planner.pareto.window import Window, run_of
 from planner.replies import Arrival, Reply
-from services.common.zoo_file import parse_zoo
+from services.common.zoo_file import load_zoo, parse_zoo
 from services.core.errors import ConfigError
 
 CONFIGURATION = Configuration("m", "64+4 tokens", 2, 1)
@@ -151,9 +152,13 @@ sla_classes:
 @pytest.mark.parametrize(
     ("model", "batch", "replicas", "text"), [("small", 4, 3, ZOO), ("large", 2, 1, ZOO), ("large", 9, 2, ZOO)]
 )
-def test_a_zoo_file_is_edited_in_place(model: str, batch: int, replicas: int, text: str) -> None:
-    zoo = parse_zoo(yaml.safe_load(text), "test")
-    changed, kept = zoo_with(text, zoo, Configuration(model, "", batch, replicas))
+def test_a_zoo_file_is_edited_in_place(
+    model: str, batch: int, replicas: int, text: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "zoo.yaml"
+    file.write_text(text)
+    zoo = load_zoo(file)
+    changed, kept = zoo_with(file, zoo, Configuration(model, "", batch, replicas))
     assert kept
     found = parse_zoo(yaml.safe_load(changed), "test")
     assert found.model(model).max_batch_size == batch
@@ -164,14 +169,25 @@ def test_a_zoo_file_is_edited_in_place(model: str, batch: int, replicas: int, te
         assert comment in changed
 
 
-def test_a_layout_that_cannot_be_kept_is_written_anew() -> None:
-    text = yaml.safe_dump(yaml.safe_load(ZOO), default_flow_style=True)
-    zoo = parse_zoo(yaml.safe_load(text), "test")
-    changed, kept = zoo_with(text, zoo, Configuration("small", "", 8, 2))
+def test_a_layout_that_cannot_be_kept_is_written_anew(tmp_path: Path) -> None:
+    file = tmp_path / "zoo.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(ZOO), default_flow_style=True))
+    changed, kept = zoo_with(file, load_zoo(file), Configuration("small", "", 8, 2))
     assert not kept
     found = parse_zoo(yaml.safe_load(changed), "test")
     assert found.model("small").max_batch_size == 8
     assert sum(worker.model == "small" for worker in found.workers) == 2
+
+
+def test_profiles_of_the_embedded_zoo_are_found_from_elsewhere(tmp_path: Path) -> None:
+    embedded = load_zoo(embedded_zoo_file())
+    changed, kept = zoo_with(embedded_zoo_file(), embedded, Configuration("smollm2-135m", "", 2, 2))
+    assert kept
+    copy = tmp_path / "zoo.yaml"
+    copy.write_text(changed)
+    found = load_zoo(copy)
+    assert [model.prior for model in found.models] == [model.prior for model in embedded.models]
+    assert sum(worker.model == "smollm2-135m" for worker in found.workers) == 2
 
 
 def sweep_rows(path: Path) -> Path:
