@@ -20,7 +20,7 @@ from cli.progress import progress
 from cli.written_files import say
 from planner.pareto.sources import Sweep, read_sweep
 from planner.runtime.grid import Cell
-from services.common.zoo import Zoo
+from services.common.zoo import EnergySettings, Zoo
 
 DEFAULT_LENGTHS = ("64x32",)
 _LENGTHS = re.compile(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})")
@@ -105,7 +105,14 @@ def measured_sweep(plan: SweepPlan, save: Path | None, console: Console) -> Swee
     sweep_read = read_sweep(kept.path)
     if complete and save is None:
         kept.path.unlink()
-    return replace(sweep_read, place=str(save) if save else f"a live sweep of {plan.model.id}")
+    place = str(save) if save else f"a live sweep of {plan.model.id}"
+    return replace(sweep_read, place=place, notes=(*sweep_read.notes, _joules_text(plan.energy)))
+
+
+def _joules_text(energy: EnergySettings) -> str:
+    if energy.meter == "cpu-process":
+        return f"Joules are modelled: CPU-seconds of all workers x {energy.watts_per_core:g} W per core."
+    return f"Joules are what all meters of kind {energy.meter} read meanwhile."
 
 
 def cost_text(plan: SweepPlan, left: int, measured: int) -> str:
