@@ -12,7 +12,8 @@ import pytest
 
 from planner.pareto.sources import read_sweep
 from planner.runtime.helm import read_profiles
-from tests.e2e.local_system import MESSPLUS, write_zoo, zoo_data
+from planner.runtime.profile import Tier
+from tests.e2e.local_system import MESSPLUS, running, write_zoo, zoo_data
 
 TOKENS_PER_SECOND = 50.0
 ECHO = {"id": "echo", "engine": "echo", "echo_tokens_per_second": TOKENS_PER_SECOND}
@@ -54,6 +55,17 @@ def test_a_worker_is_started_profiled_and_stopped(tmp_path: Path, scratch: Path)
     again = messplus("profile", "--from", places[0], "--json", str(tmp_path / "again.json"))
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "again.json").read_text() == files["profile.json"].read_text()
+
+
+def test_a_worker_of_a_running_system_is_profiled_with_its_joules(tmp_path: Path) -> None:
+    out = tmp_path / "profile.json"
+    with running(tmp_path, zoo_data([ECHO], {"name": "pacer"})) as system:
+        places = ("--worker", system.zoo.workers[0].address, "--energy", system.zoo.energy.address)
+        result = messplus("profile", *places, "--name", "stack-a", *SIZES, "--json", str(out))
+    assert result.returncode == 0, result.stdout + result.stderr
+    profile = read_profiles(out)["stack-a"]
+    assert profile.joules is not None
+    assert profile.joules_tier is Tier.MODELLED
 
 
 def test_a_sweep_runs_is_kept_and_gone_on_with(tmp_path: Path, scratch: Path) -> None:
