@@ -67,47 +67,46 @@ def published(entry: dict[str, Any], prompt_tokens: int, output_tokens: int) -> 
 
 def pareto_rows(file: Path) -> list[Row]:
     study = run_study(read_sweep(file), Limits())
-    batches = {p.configuration.name: p for p in _experiment(study, "opt-1.3b", BACKGROUND).points}
-    small = _experiment(study, "opt-1.3b", REPLICATION)
-    replicated = {point.configuration.name: point for point in small.points}
-    rules = _experiment(study, "opt-1.3b", BACKGROUND).batch_rules
-    knee = _experiment(study, "opt-1.3b", BACKGROUND).knee_batch
-    throughput = {"1x1": 277, "1x640": 8196}
-    rows = [
-        Row(f"OPT-1.3B {name}", round(batches[name].throughput.mean), "tok/s", "==", value)
-        for name, value in throughput.items()
-    ]
-    joules = {name: p.joules_per_token.mean for name, p in batches.items() if p.joules_per_token}
-    least = min(joules, key=joules.__getitem__)
-    rows += [
-        Row("OPT-1.3B 1x1", round(joules["1x1"], 2), "J/token", "==", 0.93),
-        Row(f"OPT-1.3B {least}, the least", round(joules[least], 3), "J/token", "==", 0.042),
-    ]
-    rows.append(Row("OPT-1.3B 90 % of throughput at batch", knee or 0, "", "==", 192))
-    rows += [
-        Row(f"batch rule, L={factor:g}", rules[factor] or 0, "", "==", value)
-        for factor, value in ((2.0, 96), (4.0, 256))
-    ]
+    replicated = {p.configuration.name: p for p in _experiment(study, "opt-1.3b", REPLICATION).points}
+    rows = batch_rows(_experiment(study, "opt-1.3b", BACKGROUND))
     rows += [
         Row(f"OPT-1.3B {name}", round(replicated[name].throughput.mean, digits), "tok/s", "==", value)
         for name, digits, value in (("1x768", 0, 7956), ("2x256", -1, 10640), ("4x256", -1, 10680))
     ]
-    gains = [
-        ("1.3b", "1x768", 33.7),
-        ("1.3b", "1x768 chunked", 23.6),
-        ("2.7b", "", 22.0),
-        ("2.7b", "chunked", 8.9),
+    published_gains = (
+        ("1.3b", False, 33.7),
+        ("1.3b", True, 23.6),
+        ("2.7b", False, 22.0),
+        ("2.7b", True, 8.9),
+    )
+    return rows + [_gain_row(study, *gain) for gain in published_gains]
+
+
+def batch_rows(experiment: Experiment) -> list[Row]:
+    """One replica over batch sizes."""
+    batches = {point.configuration.name: point for point in experiment.points}
+    joules = {name: p.joules_per_token.mean for name, p in batches.items() if p.joules_per_token}
+    least = min(joules, key=joules.__getitem__)
+    throughput = {name: round(batches[name].throughput.mean) for name in ("1x1", "1x640")}
+    rules = experiment.batch_rules
+    return [
+        Row("OPT-1.3B 1x1", throughput["1x1"], "tok/s", "==", 277),
+        Row("OPT-1.3B 1x640", throughput["1x640"], "tok/s", "==", 8196),
+        Row("OPT-1.3B 1x1", round(joules["1x1"], 2), "J/token", "==", 0.93),
+        Row(f"OPT-1.3B {least}, the least", round(joules[least], 3), "J/token", "==", 0.042),
+        Row("OPT-1.3B 90 % of throughput at batch", experiment.knee_batch or 0, "", "==", 192),
+        Row("batch rule, L=2", rules[2.0] or 0, "", "==", 96),
+        Row("batch rule, L=4", rules[4.0] or 0, "", "==", 256),
     ]
-    return rows + [_gain_row(study, model, single, target) for model, single, target in gains]
 
 
-def _gain_row(study: Study, model: str, single: str, target: float) -> Row:
+def _gain_row(study: Study, model: str, chunked: bool, target: float) -> Row:
     """Gain of 2x256 over the tuned single replica: how far it is from what is published, in points."""
     gains = [
         gain
         for gain in _experiment(study, f"opt-{model}", REPLICATION).gains
         if gain.replicated.configuration.name == "2x256"
-        and (gain.single.configuration.variant == "chunked") == single.endswith("chunked")
+        and (gain.single.configuration.variant == "chunked") == chunked
     ]
     percent = 100 * gains[0].throughput
     over = gains[0].single.configuration.name
