@@ -43,10 +43,10 @@ def test_plans_are_compared_with_every_subset() -> None:
         assert _same(found, float(generator.random()), float(generator.choice([2.0, 6.0, 100.0])))
 
 
-def experiment(fast: float) -> Experiment:
+def experiment(fast: float, joules: float = 0.26, itl: float = 0.03) -> Experiment:
     runs = [
-        Run(Configuration("m", "g", batch, 1), 64.0, 32.0, speed * noise, 1.0, itl, itl, itl, joules / noise)
-        for batch, speed, itl, joules in ((1, 20.0, 0.03, 0.36), (4, fast, 0.03, 0.26))
+        Run(Configuration("m", "g", batch, 1), 64.0, 32.0, speed * noise, 1.0, gap, gap, gap, spent / noise)
+        for batch, speed, gap, spent in ((1, 20.0, 0.03, 0.36), (4, fast, itl, joules))
         for noise in (0.99, 1.0, 1.01)
     ]
     return run_study(Sweep("test", tuple(runs), ()), Limits()).experiments[0]
@@ -56,6 +56,9 @@ def test_a_frontier_is_stable_until_the_other_sweep_surely_says_otherwise() -> N
     one, other = experiment(30.0), experiment(10.0)
     assert _beaten(one, one) == 0
     assert _beaten(one, experiment(30.1)) == 0
+    slow_and_hungry = experiment(30.0, joules=0.5, itl=0.05)
+    assert _beaten(one, slow_and_hungry) == 0
+    assert _beaten(one, experiment(10.0, joules=0.5, itl=0.05)) == 1
     assert _agreeing(one, experiment(30.1)) == (6, 6)
     agree, pairs = _agreeing(one, other)
     assert (agree, pairs) == (5, 6)
