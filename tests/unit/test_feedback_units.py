@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 
@@ -13,9 +12,6 @@ from services.core.errors import OverloadedError, StateUnavailableError
 from services.core.events import Label
 from services.feedback.adapters import redis_label_log
 from services.feedback.adapters.redis_label_log import RedisLabelLog
-from services.feedback.learner_term import _link
-
-TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Stream:
@@ -90,12 +86,3 @@ async def test_the_queue_is_bounded(monkeypatch):
     with pytest.raises(OverloadedError):
         log.append(label(2))
     assert await asyncio.gather(*waiting) == ["0-0", "1-0"]
-
-
-def test_a_fold_links_to_the_requests_it_learned_from():
-    provider = TracerProvider()
-    span = provider.get_tracer("test").start_span("fold")
-    _link(span, {"", "garbage", TRACEPARENT})
-    [link] = span.links
-    assert format(link.context.span_id, "016x") == "b7ad6b7169203331"
-    provider.shutdown()
