@@ -36,7 +36,7 @@ class Story:
         return f"{shown}; target of the router < {TARGET_ROUTER_BYTES / 1e6:.0f} MB, reached"
 
     def first_start(self) -> str:
-        return f"{self._start()}; the models were copied into an empty volume and verified meanwhile"
+        return f"{self._start()}; an empty volume was filled with the models meanwhile"
 
     def health(self) -> str:
         for service in SERVICES:
