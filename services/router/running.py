@@ -66,8 +66,7 @@ class Running:
             raise
         finally:
             state.in_flight -= 1
-            ended_well = reason in ("stop", "length")
-            recorded = role if ended_well else Role.FAILED
+            recorded = role if reason in ("stop", "length") else Role.FAILED
             self._outcomes.ended(progress, work, recorded, reason, self.clock(), generations)
 
     def failed(self, progress: Progress, work: Generation, generations: int) -> None:
