@@ -8,13 +8,13 @@ from itertools import pairwise
 import numpy as np
 
 from bench.gpu_simulation import NANOSECONDS, Run, SimulatedStep
-from services.core.attribution import GenerationWork, StepCoefficients
+from services.core.attribution import GenerationWork, StepCoefficients, StepWork
 from services.core.energy_ledger import Reading
 from services.core.events import EnergyAttributed
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.meters.base import Observed
 from services.energy.recent import RecentEnergy
-from services.energy.reports import ReportedStep, ReportedWork, WorkerReport
+from services.energy.reports import ReportedGeneration, ReportedStep, WorkerReport
 
 __all__ = ["OTHERS", "Attributed", "attribute", "window_energies"]
 
@@ -94,14 +94,19 @@ def _reports(run: Run) -> Iterator[WorkerReport]:
         # The step under way belongs to a later report, which this one must not overtake.
         running = last < len(run.steps) and run.steps[last].start_seconds < at
         until = run.steps[last].start_seconds if running else at
-        steps = tuple(_reported(step) for step in run.steps[first:last])
-        yield WorkerReport(WORKER, MODEL, "boot", _ns(until), 0.0, steps, "A", (METER,))
+        told = run.steps[first:last]
+        steps = tuple(
+            ReportedStep(_ns(step.start_seconds), _ns(step.end_seconds), StepWork.of(*step.work))
+            for step in told
+        )
+        yield WorkerReport(WORKER, MODEL, "boot", _ns(until), 0.0, _generations(told), steps, "A", (METER,))
         first = last
 
 
-def _reported(step: SimulatedStep) -> ReportedStep:
-    work = tuple(ReportedWork(w.generation_id, w, w.generation_id in step.finished, "") for w in step.work)
-    return ReportedStep(_ns(step.start_seconds), _ns(step.end_seconds), work)
+def _generations(steps: Sequence[SimulatedStep]) -> tuple[ReportedGeneration, ...]:
+    finished = frozenset[str]().union(*(step.finished for step in steps))
+    names = dict.fromkeys(work.generation_id for step in steps for work in step.work)
+    return tuple(ReportedGeneration(name, name, "", name in finished) for name in names)
 
 
 def _ns(seconds: float) -> int:

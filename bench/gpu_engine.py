@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.core.attribution import GenerationWork
+from services.core.attribution import GenerationWork, StepWork
 from services.core.energy_ledger import Reading
 from services.energy.accounting import EnergyAccounting
 from services.energy.meters.base import Meter, Unavailable
-from services.energy.reports import ReportedStep, ReportedWork, WorkerReport
+from services.energy.reports import ReportedGeneration, ReportedStep, WorkerReport
 
 MODEL, WORKER, BOOT = "transformer", "bench", "here"
 _REPORT_NANOSECONDS = 100_000_000
@@ -65,6 +65,7 @@ class Engine:
         self.steps: list[ReportedStep] = []
         self.generations = self.output_tokens = 0
         self._untold: list[ReportedStep] = []
+        self._ended: set[str] = set()
         self._told = 0
 
     def run(self, batch: int, seconds: float) -> None:
@@ -84,9 +85,12 @@ class Engine:
         """Tells the steps since the last report, and lets the meter be read."""
         now = self._clock()
         steps, self._untold, self._told = tuple(self._untold), [], now
+        names = dict.fromkeys(name for step in steps for name in step.work.generation_ids)
+        generations = tuple(ReportedGeneration(name, name, "", name in self._ended) for name in names)
+        self._ended.clear()
         self._accounting.tick(now)
         self._accounting.take_report(
-            WorkerReport(WORKER, MODEL, BOOT, now, 0.0, steps, "A", (self._meter_id,)), now
+            WorkerReport(WORKER, MODEL, BOOT, now, 0.0, generations, steps, "A", (self._meter_id,)), now
         )
 
     def _begin(self, slot: int) -> _Sequence:
@@ -117,7 +121,7 @@ class Engine:
 
     def _tell(self, start: int, work: Sequence[GenerationWork], ended: Sequence[str]) -> None:
         self.output_tokens += len(work)
-        told = tuple(ReportedWork(each.generation_id, each, each.generation_id in ended, "") for each in work)
-        step = ReportedStep(start, max(self._clock(), start + 1), told)
+        self._ended.update(ended)
+        step = ReportedStep(start, max(self._clock(), start + 1), StepWork.of(*work))
         self.steps.append(step)
         self._untold.append(step)

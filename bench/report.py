@@ -23,13 +23,17 @@ class Row:
         return bool(_COMPARE[self.bound](self.value, self.target))
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+
+
 def table(rows: list[Row]) -> Table:
     result = Table("measurement", "value", "target", "reached")
     for row in rows:
         unit = f" {row.unit}" if row.unit else ""
         result.add_row(
             row.what,
-            f"{row.value:,.4g}{unit}",
+            _number(row.value) + unit,
             f"{row.bound} {row.target:,g}{unit}",
             "yes" if row.reached else "NO",
         )

@@ -13,6 +13,7 @@ import yaml
 from bench.report import Row
 from bench.system import running_system
 from cli.local.ports import free_addresses
+from cli.options import embedded_zoo_file
 
 REST_SECONDS = 5.0
 READY_SECONDS = 60.0
@@ -29,12 +30,16 @@ def measure_memory(folder: Path) -> list[Row]:
 
 def measure_startup(folder: Path) -> list[Row]:
     """Seconds from the command to "Ready after", with the embedded zoo's three real models."""
-    zoo = yaml.safe_load((Path(__file__).parent.parent / "cli" / "default_zoo.yaml").read_text())
+    embedded = embedded_zoo_file()
+    zoo = yaml.safe_load(embedded.read_text())
     energy, router, feedback, *workers = free_addresses(3 + len(zoo["workers"]))
     for worker, address in zip(zoo["workers"], workers, strict=True):
         worker["address"] = address
     zoo |= {"energy": zoo["energy"] | {"address": energy}, "router_addresses": [router]}
     zoo["feedback_address"] = feedback
+    for model in zoo["models"]:
+        profile = model["prior"]["profile"]
+        profile["file"] = str(embedded.parent / profile["file"])
     file = folder / "zoo.yaml"
     file.write_text(yaml.safe_dump(zoo, sort_keys=False))
     seconds = sorted(_seconds_until_ready(file, folder / f"data{i}") for i in range(3))

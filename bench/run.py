@@ -1,7 +1,7 @@
 """`python -m bench.run [NAME...]`: prints every number with its target.
 
-Names: decide generate feedback relay cancel memory startup. Needs two cores and a C load generator: `h2load`
-(Debian package nghttp2-client).
+Names: decide tracing generate feedback relay cancel memory startup. Needs two cores and a C load generator:
+`h2load` (Debian package nghttp2-client).
 """
 
 import platform
@@ -14,11 +14,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import cancel, decide, feedback, generate, resting, worker_relay
+from bench import cancel, decide, feedback, generate, resting, tracing, worker_relay
 from bench.report import Row, table
 
 BENCHES: dict[str, Callable[[Path], list[Row]]] = {
     "decide": decide.measure,
+    "tracing": tracing.measure,
     "generate": generate.measure,
     "feedback": feedback.measure,
     "relay": worker_relay.measure,

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.core.errors import ConfigError, ConfigProblem
@@ -31,6 +31,7 @@ class CliSettings(BaseSettings):
         data: root of the data directories, one per zoo.
         debug: show the traceback of a failure.
         drain_seconds: how long a stopping service waits for running calls.
+        endpoint_api_key: of the endpoint that `messplus profile` measures; empty where it needs none.
 
     """
 
@@ -40,6 +41,7 @@ class CliSettings(BaseSettings):
     data: Path = Path("~/.local/share/messplus")
     debug: bool = False
     drain_seconds: float = Field(default=10.0, ge=0, le=3600)
+    endpoint_api_key: SecretStr = SecretStr("")
 
 
 def read_cli_settings() -> CliSettings:

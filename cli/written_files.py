@@ -1,8 +1,12 @@
 """Files that a command writes, checked before its work, not after."""
 
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
 
 from cli.failure import config_error
 
@@ -22,6 +26,28 @@ def check_written_files(command: str, files: Mapping[str, Path | None], sources:
         taken[place] = option
         if why := _why_not(place, sources):
             raise config_error(command, option, path, why)
+
+
+def write_asked(
+    console: Console,
+    json_file: Path | None,
+    content: Callable[[], Any],
+    report: Path | None,
+    write_report: Callable[[Path], None],
+) -> None:
+    """Writes the JSON values of `content`, and the report, where they were asked for, and says so."""
+    if json_file:
+        text = json.dumps(content(), indent=2, allow_nan=False)
+        json_file.write_text(text + "\n", encoding="utf-8")
+        say(console, f"All numbers: {json_file.absolute()}")
+    if report:
+        write_report(report)
+        say(console, f"Figures and tables: {report.absolute()}")
+
+
+def say(console: Console, text: str) -> None:
+    """Prints a line as it is: a path must not be broken or coloured."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _why_not(place: Path, sources: Sequence[Path]) -> str | None:

@@ -58,7 +58,9 @@ def read_csv_table(path: Path, required: Sequence[str]) -> CsvTable:
             return table_from_lines(str(path), file, required)
     except OSError as error:
         raise ConfigError([_unreadable(path, (error.strerror or str(error)).lower())]) from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise ConfigError([_unreadable(path, "this one is no text")]) from None
+    except csv.Error as error:
         raise ConfigError([_unreadable(path, str(error))]) from None
 
 
@@ -70,6 +72,9 @@ def table_from_lines(place: str, lines: Iterable[str], required: Sequence[str]) 
     if missing := [name for name in required if name not in names]:
         expected = f"missing: {', '.join(missing)}; expected: {', '.join(required)}"
         raise ConfigError([ConfigProblem(place, "columns", ", ".join(names) or "none", expected)])
+    if len(names) < 2:
+        allowed = "a CSV file is needed: its first line names the columns, separated by commas"
+        raise ConfigError([ConfigProblem(place, "columns", " ".join(names)[:40] or "none", allowed)])
     if not rows:
         raise ConfigError([ConfigProblem(place, "rows", "0", "at least one measurement is needed")])
     if short := [number for number, row in enumerate(rows, start=2) if len(row) != len(names)]:

@@ -7,17 +7,49 @@ import typer
 
 from cli.checks import check_positive
 from cli.console import command_console
-from cli.failure import config_error
+from cli.options import ZooOption, chosen_zoo
 from cli.threads import one_thread_for_scipy
 from cli.written_files import check_written_files
 
 
 def pareto(
     replay: Annotated[
-        Path, typer.Option("--replay", help="A recorded sweep, one row per run.", metavar="FILE.csv")
-    ],
+        Path | None,
+        typer.Option(
+            "--replay", help="A recorded sweep, one row per run. Default: measures one.", metavar="FILE.csv"
+        ),
+    ] = None,
     model: Annotated[
-        list[str] | None, typer.Option("--model", help="Only this one; repeat. Default: all.", metavar="NAME")
+        list[str] | None,
+        typer.Option(
+            "--model", help="To measure; with --replay: only this one, repeat, default all.", metavar="NAME"
+        ),
+    ] = None,
+    zoo: ZooOption = None,
+    batches: Annotated[
+        str, typer.Option("--batches", help="Caps on the requests that a replica runs.", metavar="B,B,...")
+    ] = "1,2,4",
+    replicas: Annotated[
+        str, typer.Option("--replicas", help="Numbers of worker processes.", metavar="R,R,...")
+    ] = "1,2",
+    lengths: Annotated[
+        list[str] | None,
+        typer.Option("--lengths", help="Prompt and output tokens; repeat. Default: 64x32.", metavar="PxO"),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Requests per second. Default: every slot is kept busy.")
+    ] = None,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Of every configuration.")] = 3,
+    warm_up_seconds: Annotated[float, typer.Option("--warm-up-seconds", help="Before a run counts.")] = 3.0,
+    window_seconds: Annotated[float, typer.Option("--window-seconds", help="Of a run that count.")] = 10.0,
+    max_seconds: Annotated[float, typer.Option("--max-seconds", help="No run begins after them.")] = 1800.0,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Keep runs here; go on with it if it is there.", metavar="FILE.csv"),
+    ] = None,
+    write_zoo: Annotated[
+        Path | None,
+        typer.Option("--write-zoo", help="Write --zoo with what is recommended here.", metavar="OUT.yaml"),
     ] = None,
     group: Annotated[
         list[str] | None,
@@ -43,7 +75,11 @@ def pareto(
         Path | None, typer.Option("--report", help="Write figures and tables here.", metavar="OUT.html")
     ] = None,
 ) -> None:
-    """Find the best batch size and number of replicas in a recorded sweep.
+    """Find the best batch size and number of replicas, in a sweep that is measured or recorded.
+
+    Without --replay, starts worker processes of --model on this machine for
+    every batch cap x replicas x lengths, keeps them busy, and reads the energy
+    service beside them. Says beforehand how long that takes.
 
     Shows the points that nothing beats in throughput, latency and joules per
     token (noise makes none), where a larger batch stops paying, and what to
@@ -56,29 +92,33 @@ def pareto(
 
     Examples:
 
+      messplus pareto --model smollm2-135m --save sweep.csv --report pareto.html
+
       messplus pareto --replay sweep.csv --report pareto.html
 
       messplus pareto --replay sweep.csv --max-itl-ms 40 \\
           --memory-gb 64 --weights-gb 2.6 --kv-kb-per-token 197
     """
-    sizes = {"--memory-gb": memory_gb, "--weights-gb": weights_gb, "--kv-kb-per-token": kv_kb_per_token}
-    check_positive("pareto", {"--max-itl-ms": max_itl_ms, "--max-ttft-ms": max_ttft_ms, **sizes})
-    missing = [option for option, value in sizes.items() if value is None]
-    if 0 < len(missing) < len(sizes):
-        raise config_error("pareto", ", ".join(missing), "not given", "a memory limit needs all three")
-    check_written_files("pareto", {"--json": json_file, "--report": report}, [replay])
+    times = {"--max-itl-ms": max_itl_ms, "--max-ttft-ms": max_ttft_ms, "--rate": rate}
+    check_positive("pareto", {**times, "--warm-up-seconds": warm_up_seconds})
+    check_positive("pareto", {"--window-seconds": window_seconds, "--max-seconds": max_seconds})
+    written = {"--json": json_file, "--report": report, "--save": save, "--write-zoo": write_zoo}
+    check_written_files("pareto", written, [path for path in (replay, zoo) if path])
     one_thread_for_scipy()
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
-    from cli.pareto.job import replayed, show
-    from planner.pareto.rules import Limits, Memory
+    from cli.pareto.job import show, studied
+    from cli.pareto.limits import limits_of
+    from cli.pareto.live import SweepOptions, live_sweep
+    from cli.pareto.recommended_zoo import write_recommended
+    from planner.pareto.sources import read_sweep
 
-    memory = None
-    if memory_gb is not None and weights_gb is not None and kv_kb_per_token is not None:
-        memory = Memory(memory_gb * 1e9, weights_gb * 1e9, kv_kb_per_token * 1e3)
-    limits = Limits(_seconds(max_itl_ms), _seconds(max_ttft_ms), memory)
-    study = replayed(replay, limits, model or (), group or ())
-    show(study, json_file, report, command_console())
-
-
-def _seconds(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1e3
+    limits = limits_of(max_itl_ms, max_ttft_ms, memory_gb, weights_gb, kv_kb_per_token)
+    options = SweepOptions(
+        batches, replicas, lengths or (), rate, repeats, warm_up_seconds, window_seconds, max_seconds
+    )
+    console, models = command_console(), model or ()
+    sweep = read_sweep(replay) if replay else live_sweep(options, models, zoo, save, console)
+    study = studied(sweep, limits, models, group or ())
+    show(study, json_file, report, console)
+    if write_zoo:
+        write_recommended(study, chosen_zoo(zoo)[0], write_zoo, console)

@@ -1,14 +1,12 @@
 """`messplus plan`: which models to keep, so that an SLA class costs the fewest joules."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.checks import check_positive
+from cli.checks import check_positive, check_targets, stated
 from cli.console import command_console
-from cli.failure import config_error
 from cli.replay.loading import load_outcomes
 from cli.threads import one_thread_for_scipy
 from cli.written_files import check_written_files
@@ -78,11 +76,9 @@ def plan(
           --model-memory small=4 --model-memory medium=18 --model-memory large=140
     """
     targets = tuple(sorted(set(min_satisfaction or ())))
-    for target in targets:
-        if not 0.0 < target < 1.0:
-            raise config_error("plan", "--min-satisfaction", target, "must be between 0 and 1, both excluded")
+    check_targets("plan", targets)
     check_positive("plan", {"--memory-gb": memory_gb, "--board-watts": board_watts})
-    sizes = _sizes(model_memory or ())
+    sizes = stated("plan", "--model-memory", model_memory or (), "GB")
     read = [file for file in (outcomes, profile) if file]
     check_written_files("plan", {"--json": json_file, "--report": report}, read)
     one_thread_for_scipy()
@@ -93,19 +89,3 @@ def plan(
     console = command_console()
     options = Options(targets or default_targets(data), memory_gb, sizes, profile, board_watts, router_seeds)
     show(make_plan(data, options, console), json_file, report, console)
-
-
-def _sizes(texts: Sequence[str]) -> dict[str, float]:
-    sizes: dict[str, float] = {}
-    for text in texts:
-        model, _, number = text.rpartition("=")
-        try:
-            size = float(number)
-        except ValueError:
-            size = 0.0
-        if not model or not 0.0 < size < float("inf"):
-            raise config_error("plan", "--model-memory", text, "MODEL=GB, GB a number above 0")
-        if model in sizes:
-            raise config_error("plan", "--model-memory", text, f"{model} is already stated: once per model")
-        sizes[model] = size
-    return sizes

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from cli.checks import check_positive
+from cli.checks import check_positive, lengths
 from cli.console import command_console
+from cli.options import ZooOption
 from cli.threads import one_thread_for_scipy
 from cli.written_files import check_written_files
 
@@ -21,16 +22,58 @@ class Lookup(StrEnum):
 
 def profile(
     from_: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             "--from",
             help="Profiles (.json, HELM's format) or timed requests (.csv); repeat for several.",
             metavar="FILE",
         ),
-    ],
-    model: Annotated[
-        list[str] | None, typer.Option("--model", help="Only this one; repeat. Default: all.", metavar="NAME")
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="To measure, by a worker of its own or at --endpoint; with --from: only this one. Repeat.",
+            metavar="NAME",
+        ),
+    ] = None,
+    worker: Annotated[
+        str | None, typer.Option("--worker", help="Measure the worker that runs here.", metavar="HOST:PORT")
+    ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoint",
+            help="Measure a model of this OpenAI-compatible endpoint; $MESSPLUS_ENDPOINT_API_KEY is its key.",
+            metavar="URL",
+        ),
+    ] = None,
+    energy: Annotated[
+        str | None,
+        typer.Option("--energy", help="Energy service that --worker reports to.", metavar="HOST:PORT"),
+    ] = None,
+    zoo: ZooOption = None,
+    prompt_lengths: Annotated[
+        str, typer.Option("--prompt-lengths", help="Prompt tokens to measure at.", metavar="P,P,...")
+    ] = "32,64,128,256,512,1024",
+    output_lengths: Annotated[
+        str, typer.Option("--output-lengths", help="Output tokens to measure at.", metavar="O,O,...")
+    ] = "1,32,128",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Of every size.")] = 3,
+    warm_up: Annotated[int, typer.Option("--warm-up", min=0, help="Requests before anything counts.")] = 2,
+    max_requests: Annotated[int, typer.Option("--max-requests", min=1, help="Measured at most.")] = 500,
+    max_seconds: Annotated[float, typer.Option("--max-seconds", help="Per model; then it stops.")] = 600.0,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            help="Keep timed requests here as they come; go on with it if it is there.",
+            metavar="FILE.csv",
+        ),
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--name", help="Of the profile, to compare stacks. Default: the model's.")
+    ] = "",
     prompt_tokens: Annotated[int, typer.Option("--prompt-tokens", min=1, help="Of the request.")] = 512,
     output_tokens: Annotated[int, typer.Option("--output-tokens", min=0, help="Of the request.")] = 128,
     mode: Annotated[
@@ -63,7 +106,11 @@ def profile(
         Path | None, typer.Option("--report", help="Write figures and tables here.", metavar="OUT.html")
     ] = None,
 ) -> None:
-    """Idealized runtime, energy and cost of a request, from profiles or timed requests.
+    """Idealized runtime, energy and cost of a request, measured now or from files.
+
+    Without --from, measures one request at a time over a grid of lengths: a
+    worker that is started for each --model, one that runs (--worker), or any
+    OpenAI-compatible endpoint (--endpoint). Says beforehand what that costs.
 
     Compares models, or stacks that serve the same model under two names, by
     what one request takes alone on its hardware, and says how far the
@@ -74,22 +121,40 @@ def profile(
 
     Examples:
 
+      messplus profile --model smollm2-135m --json profile.json
+
+      messplus profile --endpoint http://localhost:8000/v1 --model mine --denoised
+
       messplus profile --from inference_idealized_runtimes.json
 
       messplus profile --from timed.csv --board-watts 700 --gpu-price 2.5 \\
           --json profile.json --report profile.html
     """
-    check_positive("profile", {"--gpu-price": gpu_price, "--board-watts": board_watts})
-    read = [*from_, *([accuracy] if accuracy else [])]
-    check_written_files("profile", {"--json": json_file, "--report": report}, read)
+    check_positive(
+        "profile", {"--gpu-price": gpu_price, "--board-watts": board_watts, "--max-seconds": max_seconds}
+    )
+    read = [*(from_ or ()), *([accuracy] if accuracy else [])]
+    check_written_files("profile", {"--json": json_file, "--report": report, "--save": save}, read)
     one_thread_for_scipy()
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
-    from cli.profile.job import load_accuracy, load_profiles, show
+    from cli.measure.profiling import Budget
+    from cli.profile.job import load_accuracy, show
+    from cli.profile.live import LivePlan
+    from cli.profile.source import Source, profiles_of
+    from planner.runtime.grid import Grid
     from planner.runtime.profile import Hardware, Mode
     from planner.runtime.study import run_study
 
-    profiles = load_profiles(from_, model or (), denoised=denoised)
+    known = load_accuracy(accuracy)
+    source = Source(tuple(from_ or ()), tuple(model or ()), worker, endpoint, energy, zoo)
+    grid = Grid(
+        lengths("profile", "--prompt-lengths", prompt_lengths),
+        lengths("profile", "--output-lengths", output_lengths),
+        repeats,
+    )
+    plan = LivePlan(grid, Budget(max_requests, max_seconds, warm_up), save, denoised, name)
+    console = command_console()
+    profiles = profiles_of(source, plan, console)
     hardware = Hardware(gpus, gpu_price, board_watts)
-    tokens = (prompt_tokens, output_tokens)
-    study = run_study(profiles, tokens, hardware, Mode(mode.value), load_accuracy(accuracy))
-    show(study, json_file, report, command_console())
+    study = run_study(profiles, (prompt_tokens, output_tokens), hardware, Mode(mode.value), known)
+    show(study, json_file, report, console)

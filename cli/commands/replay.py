@@ -1,6 +1,5 @@
 """`messplus replay`: policies on recorded outcomes, beside everything that hindsight could have done."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -8,13 +7,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cli.checks import check_targets, stated
 from cli.console import command_console
 from cli.failure import config_error
 from cli.progress import progress
 from cli.replay.embedding import compact_features
 from cli.replay.loading import load_log, load_outcomes
 from cli.replay.summary import baseline_table, study_table
-from cli.written_files import check_written_files
+from cli.written_files import check_written_files, write_asked
 from planner.replay.labels import LabelRegime, parse_labels
 from planner.replay.outcomes import Outcomes
 from planner.replay.priors import PriorKind
@@ -155,29 +155,10 @@ def _load(outcomes: Path | None, from_log: Path | None, energy: Sequence[str]) -
     if (outcomes is None) == (from_log is None):
         value = "neither" if outcomes is None else "both"
         raise config_error("replay", "--outcomes, --from-log", value, "exactly one is needed")
-    joules = _stated_joules(energy)
+    joules = stated("replay", "--energy", energy, "J")
     if from_log is not None:
         return load_log(from_log, joules)
     return load_outcomes(outcomes or Path(), joules)
-
-
-def _stated_joules(energy: Sequence[str]) -> dict[str, float]:
-    joules: dict[str, float] = {}
-    for text in energy:
-        model, _, number = text.rpartition("=")
-        if not model or not _is_positive(number):
-            raise config_error("replay", "--energy", text, "MODEL=J, J a number above 0")
-        if model in joules:
-            raise config_error("replay", "--energy", text, f"{model} is already stated: once per model")
-        joules[model] = float(number)
-    return joules
-
-
-def _is_positive(text: str) -> bool:
-    try:
-        return 0.0 < float(text) < float("inf")
-    except ValueError:
-        return False
 
 
 def _labels(text: str) -> LabelRegime:
@@ -189,11 +170,7 @@ def _labels(text: str) -> LabelRegime:
 
 def _check(question: Question, data: Outcomes) -> None:
     """What can be wrong is found before hours of runs, not after. Raises ConfigError."""
-    for target in question.targets:
-        if not 0.0 < target < 1.0:
-            raise config_error(
-                "replay", "--min-satisfaction", target, "must be between 0 and 1, both excluded"
-            )
+    check_targets("replay", question.targets)
     for name in question.policies:
         try:
             policy_from_config(name, {}, data.model_ids)
@@ -215,12 +192,11 @@ def _show(study: Study, json_file: Path | None, report: Path | None, console: Co
     console.print(baseline_table(study))
     for note in study.notes:
         console.print(note, highlight=False, markup=False)
-    if json_file:
-        json_file.write_text(json.dumps(document(study), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        console.print(f"All runs: {json_file.absolute()}", highlight=False, soft_wrap=True)
-    if report:
-        # Matplotlib takes a second to import, which only those who want figures should pay for.
-        from cli.replay.report import write_report
+    write_asked(console, json_file, lambda: document(study), report, lambda path: _write_report(path, study))
 
-        write_report(report, study)
-        console.print(f"Figures and tables: {report.absolute()}", highlight=False, soft_wrap=True)
+
+def _write_report(path: Path, study: Study) -> None:
+    # Matplotlib takes a second to import, which only those who want figures should pay for.
+    from cli.replay.report import write_report
+
+    write_report(path, study)

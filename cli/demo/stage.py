@@ -9,6 +9,7 @@ import yaml
 from cli.demo.prompts import KINDS
 from cli.demo.requests import IN_FLIGHT, MAX_TOKENS
 from cli.local.ports import free_addresses
+from services.common.profile_prior import request_prior
 from services.common.zoo import ModelSettings, PolicySettings, PriorSettings, Zoo
 from services.common.zoo_file import parse_zoo
 from services.core.errors import ConfigError, ConfigProblem
@@ -59,7 +60,14 @@ def run_settings(zoo: Zoo, prompts: int, seed: int) -> dict[str, str]:
 def _start(zoo: Zoo) -> str:
     if all(m.prior == PriorSettings() for m in zoo.models):
         return "cold: nothing is known of the models beforehand"
-    return "from the zoo's priors: rough mean satisfaction and joules of each model"
+    profiles = sorted({m.prior.profile.file.name for m in zoo.models if m.prior.profile})
+    if not profiles:
+        return "from the zoo's priors: rough mean satisfaction and joules of each model"
+    joules = ", ".join(f"{prior.energy_joules:.3g}" for prior in map(request_prior, zoo.models))
+    return (
+        "from the zoo's priors: rough mean satisfaction of each model, and joules of its typical request, "
+        f"{joules} J, from stored profiles ({', '.join(profiles)})"
+    )
 
 
 def _energy(zoo: Zoo) -> str:

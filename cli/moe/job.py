@@ -1,6 +1,5 @@
 """What `messplus moe` does once its options are checked."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from cli.moe.tables import (
 )
 from cli.progress import progress
 from cli.tables import texts_table
+from cli.written_files import write_asked
 from planner.moe.architecture import Workload
 from planner.moe.findings import evaluate
 from planner.moe.fit_starts import FITTED_FORMS
@@ -105,9 +105,4 @@ def show(study: Study, json_file: Path | None, report: Path | None, console: Con
     notes = [line for answer in study.answers for line in unreachable(answer)] + extrapolations(study)
     for note in [*notes, *(study.fit.notes if study.fit else ())]:
         console.print(note, highlight=False, markup=False)
-    if json_file:
-        json_file.write_text(json.dumps(document(study), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        console.print(f"All numbers: {json_file.absolute()}", highlight=False, soft_wrap=True)
-    if report:
-        write_report(report, study)
-        console.print(f"Figures and tables: {report.absolute()}", highlight=False, soft_wrap=True)
+    write_asked(console, json_file, lambda: document(study), report, lambda path: write_report(path, study))

@@ -1,6 +1,5 @@
 """What `messplus pareto` does once its options are checked."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,14 +9,14 @@ from cli.failure import config_error
 from cli.pareto.report import write_report
 from cli.pareto.tables import GAIN_HEADINGS, RULE_HEADINGS, gain_rows, point_table, rule_rows
 from cli.tables import texts_table
+from cli.written_files import write_asked
 from planner.pareto.rules import Limits
-from planner.pareto.sources import Sweep, read_sweep
+from planner.pareto.sources import Sweep
 from planner.pareto.study import Study, document, run_study
 
 
-def replayed(path: Path, limits: Limits, models: Sequence[str], groups: Sequence[str]) -> Study:
-    """The study of a recorded sweep. Raises ConfigError."""
-    sweep = read_sweep(path)
+def studied(sweep: Sweep, limits: Limits, models: Sequence[str], groups: Sequence[str]) -> Study:
+    """The study of the chosen part of a sweep. Raises ConfigError."""
     _check_known("--model", models, {run.configuration.model for run in sweep.runs})
     _check_known("--group", groups, {run.configuration.group for run in sweep.runs})
     study = run_study(sweep, limits, models, groups)
@@ -48,9 +47,4 @@ def show(study: Study, json_file: Path | None, report: Path | None, console: Con
     console.print(texts_table("What to set", RULE_HEADINGS, rule_rows(study)))
     for note in study.notes:
         console.print(note, highlight=False, markup=False)
-    if json_file:
-        json_file.write_text(json.dumps(document(study), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        console.print(f"All numbers: {json_file.absolute()}", highlight=False, soft_wrap=True)
-    if report:
-        write_report(report, study)
-        console.print(f"Figures and tables: {report.absolute()}", highlight=False, soft_wrap=True)
+    write_asked(console, json_file, lambda: document(study), report, lambda path: write_report(path, study))

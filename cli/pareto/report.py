@@ -24,7 +24,7 @@ _DEFINITIONS = {
     "recommended": "The best single replica within the limits, then more replicas as long as each step gains "
     "more throughput than the interval of the difference.",
     "tuned single replica": "The batch size of most throughput, per variant: what replication must beat.",
-    "J/token": "Per output token, as the file has it.",
+    "J/token": "Per output token, prompts included: as the file has it, or as all meters read it.",
 }
 
 

@@ -1,6 +1,5 @@
 """What `messplus plan` does once its options are checked."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from cli.plan.tables import MODEL_HEADINGS, PLAN_HEADINGS, model_rows, plan_rows
 from cli.progress import progress
 from cli.replay.embedding import compact_features
 from cli.tables import texts_table
+from cli.written_files import write_asked
 from planner.replay.labels import parse_labels
 from planner.replay.outcomes import Outcomes
 from planner.replay.streams import Order
@@ -169,9 +169,4 @@ def show(study: PlanStudy, json_file: Path | None, report: Path | None, console:
     console.print(texts_table("Cheapest zoo", PLAN_HEADINGS, plan_rows(study)))
     for note in [*unreachable(study), *study.notes]:
         console.print(note, highlight=False, markup=False)
-    if json_file:
-        json_file.write_text(json.dumps(document(study), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        console.print(f"All numbers: {json_file.absolute()}", highlight=False, soft_wrap=True)
-    if report:
-        write_report(report, study)
-        console.print(f"Figures and tables: {report.absolute()}", highlight=False, soft_wrap=True)
+    write_asked(console, json_file, lambda: document(study), report, lambda path: write_report(path, study))

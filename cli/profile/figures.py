@@ -76,4 +76,4 @@ def _scatter(figure: Figure, study: Study, theme: Theme) -> str:
         axes.yaxis.set_major_formatter(as_percent)
     panels[0].set_ylabel("accuracy")
     names = efficient(known["seconds"], study.accuracy)
-    return f"{len(names)} of {len(known['seconds'])} models are worth their time: {', '.join(names[:3])}"
+    return f"{len(names)} of {len(known['seconds'])} models are worth their time"

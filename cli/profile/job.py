@@ -9,6 +9,7 @@ from cli.failure import config_error
 from cli.profile.report import write_report
 from cli.profile.tables import ERROR_HEADINGS, HEADINGS, error_rows, profile_rows, request_title
 from cli.tables import texts_table
+from cli.written_files import say, write_asked
 from planner.csv_table import Bound, read_csv_table
 from planner.runtime.fitting import fit_profile, read_measurements
 from planner.runtime.helm import profiles_text, read_profiles
@@ -59,7 +60,5 @@ def show(study: Study, json_file: Path | None, report: Path | None, console: Con
     if json_file:
         profiles = {profile.name: profile for profile in study.profiles}
         json_file.write_text(profiles_text(profiles), encoding="utf-8")
-        console.print(f"Profiles: {json_file.absolute()}", highlight=False, soft_wrap=True)
-    if report:
-        write_report(report, study)
-        console.print(f"Figures and tables: {report.absolute()}", highlight=False, soft_wrap=True)
+        say(console, f"Profiles: {json_file.absolute()}")
+    write_asked(console, None, dict, report, lambda path: write_report(path, study))

@@ -13,7 +13,8 @@ _DEFINITIONS = {
     "no contention (Narayanan et al. 2023). A star marks prompts outside of the measured lengths.",
     "steps of prompt tokens": "The tile of the default estimator: up to its next multiple, tokens cost "
     "little more. Chosen by predicting every measured length from the others.",
-    "joules": "measured: by a meter, fitted likewise. estimated: seconds x accelerators x board's watts.",
+    "joules": "measured: by a meter, fitted likewise. modelled: likewise, of CPU-seconds x watts per core. "
+    "estimated: seconds x accelerators x board's watts.",
     "dollars": "Seconds x accelerators x price per hour / 3600.",
     "helm": "The published lookup: the smallest measured length k not below p, R[k] p / k.",
     "linear": "Plain interpolation between measured lengths.",

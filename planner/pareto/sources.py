@@ -54,6 +54,11 @@ def read_sweep(path: Path) -> Sweep:
     return _checked(table, _own_runs(_with_columns(table, tuple(OWN_COLUMNS))))
 
 
+def read_runs(path: Path) -> list[Run]:
+    """The runs of this project's own table, one or more. Raises ConfigError."""
+    return _own_runs(read_csv_table(path, tuple(OWN_COLUMNS)))
+
+
 def _with_columns(table: CsvTable, required: Sequence[str]) -> CsvTable:
     if missing := [name for name in required if name not in table.columns]:
         allowed = f"missing: {', '.join(missing)}; expected: {', '.join(required)}"

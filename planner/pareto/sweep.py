@@ -115,9 +115,11 @@ class Noise:
 def pooled_noise(runs: Iterable[Run]) -> Noise:
     """Noise from configurations that were run more than once, whichever group they belong to."""
     repeated: dict[tuple[object, ...], list[Run]] = {}
+    sizes: dict[Configuration, tuple[float, int]] = {}
     for run in runs:
         found = run.configuration
-        size = (round(run.prompt_tokens, 1), round(run.output_tokens))
+        # Runs of one configuration are repeats, even where their answers came out a token longer.
+        size = sizes.setdefault(found, (round(run.prompt_tokens, 1), round(run.output_tokens)))
         key = (found.model, found.batch, found.replicas, found.variant, *size)
         repeated.setdefault(key, []).append(run)
     samples = [list_ for list_ in repeated.values() if len(list_) > 1]

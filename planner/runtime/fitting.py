@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from planner.csv_table import Bound, CsvTable, read_csv_table
-from planner.runtime.profile import Linear, Profile
+from planner.runtime.profile import Linear, Profile, Tier
 from services.core.errors import ConfigError, ConfigProblem
 from services.core.events import FloatArray
 
@@ -25,20 +25,24 @@ class Measurement:
     output_tokens: int
     seconds: float
     joules: float | None = None
+    tier: Tier = Tier.MEASURED
+    """Of `joules`."""
 
 
 def read_measurements(path: Path) -> dict[str, list[Measurement]]:
-    """Measurements by model from a CSV file: model, `COLUMNS`, and joules if a meter was read.
+    """Measurements by model from a CSV file: model, `COLUMNS`, and joules, joules_are if a meter was read.
 
     Raises ConfigError.
     """
     table = read_csv_table(path, ("model", *COLUMNS))
     numbers = table.numbers(COLUMNS)
-    joules = _joules(table)
+    joules, tiers = _joules(table), _tiers(table)
     found: dict[str, list[Measurement]] = {}
     for row, model in enumerate(table.columns["model"]):
         prompt, output, seconds = (float(numbers[name][row]) for name in COLUMNS)
-        found.setdefault(model, []).append(Measurement(int(prompt), int(output), seconds, joules[row]))
+        found.setdefault(model, []).append(
+            Measurement(int(prompt), int(output), seconds, joules[row], tiers[row])
+        )
     return found
 
 
@@ -46,6 +50,15 @@ def _joules(table: CsvTable) -> list[float | None]:
     if "joules" not in table.columns:
         return [None] * len(table)
     return [float(value) for value in table.numbers({"joules": Bound.POSITIVE})["joules"]]
+
+
+def _tiers(table: CsvTable) -> list[Tier]:
+    cells = table.columns.get("joules_are", (Tier.MEASURED.value,) * len(table))
+    allowed = [tier.value for tier in Tier]
+    if wrong := [row for row, cell in enumerate(cells) if cell not in allowed]:
+        value = f"{cells[wrong[0]]!r} in row {wrong[0] + 2:,}"
+        raise ConfigError([ConfigProblem(table.place, "joules_are", value, f"one of {', '.join(allowed)}")])
+    return [Tier(cell) for cell in cells]
 
 
 def fit_profile(
@@ -72,16 +85,21 @@ def fit_profile(
     notes = _falling(fitted)
     outputs = [m.output_tokens for m in measurements]
     kept = _without_overhead(fitted) if denoised else fitted
-    return Profile(name, kept, joules, (min(outputs), max(outputs)), notes)
+    tiers = {measurement.tier for measurement in measurements}
+    worst = next((tier for tier in reversed(Tier) if tier in tiers), Tier.MEASURED)
+    return Profile(name, kept, joules, (min(outputs), max(outputs)), notes, worst)
 
 
 def _grid(rows: Iterable[tuple[int, int, float]], least: bool) -> FloatArray:
-    """One row (p, o, value) per pair of lengths: the mean of its trials, or the least."""
+    """One row (p, o, value) per pair of lengths: the median of its trials, or the least.
+
+    Other work on the machine only ever adds time, now and then a lot: a mean would keep it.
+    """
     trials: dict[tuple[int, int], list[float]] = {}
     for prompt, output, value in rows:
         trials.setdefault((prompt, output), []).append(value)
     return np.array(
-        [(p, o, min(values) if least else np.mean(values)) for (p, o), values in sorted(trials.items())]
+        [(p, o, min(values) if least else np.median(values)) for (p, o), values in sorted(trials.items())]
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from planner.runtime.profile import Linear, Profile
+from planner.runtime.profile import Linear, Profile, Tier
 from services.core.errors import ConfigError, ConfigProblem
 
 _SLOPE, _TABLE, _OVERHEAD = "runtime_per_output_token", "runtime_for_prompt_tokens", "overhead"
@@ -14,6 +14,9 @@ _KV = "runtime_per_output_token_and_prompt_token"
 """This project's addition, which HELM ignores; written where it is not 0."""
 _JOULES = "joules"
 """This project's addition: the same keys, for joules."""
+_QUALITY = "quality"
+"""In `joules`: measured or modelled; written where it is not measured."""
+_METERED = (Tier.MEASURED.value, Tier.MODELLED.value, Tier.ESTIMATED.value)
 _OUTPUTS = "measured_output_tokens"
 """This project's addition: least and most."""
 
@@ -45,6 +48,8 @@ def _entry(profile: Profile) -> dict[str, Any]:
     entry = _linear_entry(profile.seconds)
     if profile.joules is not None:
         entry[_JOULES] = _linear_entry(profile.joules)
+        if profile.joules_tier is not Tier.MEASURED:
+            entry[_JOULES][_QUALITY] = profile.joules_tier.value
     if profile.output_tokens is not None:
         entry[_OUTPUTS] = list(profile.output_tokens)
     return entry
@@ -65,7 +70,8 @@ def _linear_entry(quantity: Linear) -> dict[str, Any]:
 def _profile(name: str, entry: Mapping[str, Any]) -> Profile:
     joules = _linear(entry[_JOULES]) if _JOULES in entry else None
     outputs = (entry[_OUTPUTS][0], entry[_OUTPUTS][1]) if _OUTPUTS in entry else None
-    return Profile(name, _linear(entry), joules, outputs)
+    tier = Tier(entry.get(_JOULES, {}).get(_QUALITY, Tier.MEASURED.value))
+    return Profile(name, _linear(entry), joules, outputs, joules_tier=tier)
 
 
 def _linear(entry: Mapping[str, Any]) -> Linear:
@@ -80,6 +86,12 @@ def _problems(place: str, name: str, entry: Any) -> list[ConfigProblem]:
     if _JOULES in entry:
         nested = entry[_JOULES] if isinstance(entry[_JOULES], dict) else {}
         found += _linear_problems(place, f"{name}.{_JOULES}", nested)
+        if (quality := nested.get(_QUALITY, Tier.MEASURED.value)) not in _METERED:
+            found.append(
+                ConfigProblem(
+                    place, f"{name}.{_JOULES}.{_QUALITY}", str(quality), f"one of {', '.join(_METERED)}"
+                )
+            )
     span = entry.get(_OUTPUTS, [1, 1])
     if not (isinstance(span, list) and len(span) == 2 and all(_is_number(tokens, 1.0) for tokens in span)):
         found.append(ConfigProblem(place, f"{name}.{_OUTPUTS}", str(span), "two numbers of at least 1"))

@@ -23,6 +23,8 @@ class Tier(Enum):
     """Where joules are from."""
 
     MEASURED = "measured"
+    MODELLED = "modelled"
+    """From a measured proxy, as CPU-seconds x watts per core."""
     ESTIMATED = "estimated"
     """Time x accelerators x board power."""
 
@@ -56,6 +58,8 @@ class Profile:
     output_tokens: tuple[int, int] | None = None
     """Least and most that were measured; None where the file does not say."""
     notes: tuple[str, ...] = ()
+    joules_tier: Tier = Tier.MEASURED
+    """Of `joules`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def idealized(
     seconds = predicted(profile.seconds, prompt_tokens, output_tokens, mode)
     joules, tier = None, None
     if profile.joules is not None:
-        joules, tier = predicted(profile.joules, prompt_tokens, output_tokens, mode), Tier.MEASURED
+        joules, tier = predicted(profile.joules, prompt_tokens, output_tokens, mode), profile.joules_tier
     elif hardware.board_watts is not None:
         joules, tier = seconds * hardware.gpus * hardware.board_watts, Tier.ESTIMATED
     price = hardware.dollars_per_gpu_hour

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from services.common.profile_prior import request_prior
 from services.common.zoo import Zoo
 from services.core.features import EMBEDDING_SIZE, FEATURE_COUNT
 from services.core.policies.base import ModelPrior, Policy
@@ -16,8 +17,8 @@ def policy_of(zoo: Zoo) -> Policy[Any]:
 
 
 def priors_of(zoo: Zoo) -> tuple[ModelPrior, ...]:
-    """What the operator believes of each model, in the zoo's order."""
-    return tuple(ModelPrior(m.id, m.prior.satisfaction, m.prior.energy_joules) for m in zoo.models)
+    """What the operator believes of each model, in the zoo's order. Raises ProfileError."""
+    return tuple(ModelPrior(m.id, m.prior.satisfaction, request_prior(m).energy_joules) for m in zoo.models)
 
 
 def feature_count_of(zoo: Zoo) -> int:

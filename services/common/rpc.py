@@ -14,10 +14,10 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from opentelemetry.trace import SpanKind
 
 from services.common.errors import abort
-from services.common.telemetry import is_tracing, span
+from services.common.observed_rpc import ObservedMethod
+from services.common.telemetry import is_tracing
 from services.core.errors import FieldViolation, InvalidRequestError, MessPlusError
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def _is_stream(method: Callable[..., Any]) -> bool:
 def _wrap_unary(
     method: Callable[[Any, Any], Awaitable[Any]], full_method: str
 ) -> Callable[[Any, Any], Awaitable[Any]]:
-    attributes = _attributes(full_method)
+    observed = ObservedMethod(full_method)
     # The generated base classes name a client's stream so.
     has_stream = "request_iterator" in inspect.signature(method).parameters
 
@@ -58,7 +58,7 @@ def _wrap_unary(
             return await _end(error, request, context, full_method)
 
     async def traced(request: Any, context: Context[Any, Any]) -> Any:
-        with span(full_method, SpanKind.SERVER, attributes, _traceparent(context)):
+        with observed.call(context):
             return await call(request, context)
 
     return traced if is_tracing() else call
@@ -68,7 +68,7 @@ def _wrap_stream(
     method: Callable[[Any, Any], AsyncGenerator[Any, None]], full_method: str
 ) -> Callable[[Any, Any], Awaitable[None]]:
     """Writes by itself, so that the method's generator is closed at once when the client leaves."""
-    attributes = _attributes(full_method)
+    observed = ObservedMethod(full_method)
 
     async def answer(request: Any, context: Context[Any, Any]) -> None:
         try:
@@ -78,11 +78,11 @@ def _wrap_stream(
         except Exception as error:
             await _end(error, request, context, full_method)
 
-    async def call(request: Any, context: Context[Any, Any]) -> None:
-        with span(full_method, SpanKind.SERVER, attributes, _traceparent(context)):
+    async def traced(request: Any, context: Context[Any, Any]) -> None:
+        with observed.call(context):
             await answer(request, context)
 
-    return call
+    return traced if is_tracing() else answer
 
 
 async def _checked(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -103,19 +103,6 @@ async def _end(error: Exception, request: Any, context: Context[Any, Any], full_
         raise error
     _log.error("%s failed", full_method, exc_info=error)
     await context.abort(grpc.StatusCode.INTERNAL, _INTERNAL)
-
-
-def _attributes(full_method: str) -> dict[str, str]:
-    return {"rpc.system.name": "grpc", "rpc.method": full_method}
-
-
-def _traceparent(context: Context[Any, Any]) -> str:
-    if not is_tracing():
-        return ""
-    for key, value in context.invocation_metadata() or ():
-        if key == "traceparent":
-            return value if isinstance(value, str) else value.decode("ascii", "replace")
-    return ""
 
 
 @dataclass(frozen=True, slots=True)

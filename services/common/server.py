@@ -140,7 +140,7 @@ def run_service(
         logging.basicConfig(
             level=settings.log_level, format=f"%(asctime)s %(levelname)s {name} %(name)s: %(message)s"
         )
-        stop_telemetry = start_telemetry(name, settings.instance_id, settings.otlp_endpoint)
+        stop_telemetry = start_telemetry(name, settings)
         try:
             _run(serve(settings))
         finally:

@@ -21,6 +21,8 @@ class ServiceSettings(BaseSettings):
         drain_seconds: how long a stopping service waits for running calls.
         log_level: of the process's log on standard error.
         otlp_endpoint: where traces and metrics go, for example "http://127.0.0.1:4317"; empty: nowhere.
+        otlp_headers: metadata of every export, for example "authorization=Bearer ...", separated by commas.
+        trace_sample_ratio: fraction of the traces that begin here to record; who began a trace decides.
 
     """
 
@@ -32,6 +34,8 @@ class ServiceSettings(BaseSettings):
     drain_seconds: float = Field(default=10.0, ge=0, le=3600)
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     otlp_endpoint: str = Field(default="", pattern=r"^(https?://.+)?$")
+    otlp_headers: str = Field(default="", pattern=r"^([^=,\s]+=[^,]+(,|$))*$", repr=False)
+    trace_sample_ratio: float = Field(default=1.0, ge=0, le=1)
 
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)

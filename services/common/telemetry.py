@@ -5,50 +5,78 @@ metrics leave in the background; a collector that is away never slows or stops s
 Prompts and answers are never put into telemetry.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
-from opentelemetry import context as otel_context
-from opentelemetry import metrics, trace
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+import grpc
+from opentelemetry import metrics
+
+from services.common.settings import ServiceSettings
+from services.common.spans import (
+    NO_SPAN,
+    Attribute,
+    NoSpan,
+    Span,
+    SpanKind,
+    SpanSink,
+    current_span,
+    new_trace,
+    parse_traceparent,
+)
 
 INSTRUMENTATION = "messplus"
-_PROPAGATOR = TraceContextTextMapPropagator()
-_tracing = False
+_NO_ATTRIBUTES: dict[str, Attribute] = {}
+_sink: SpanSink | None = None
+_sample_ratio = 1.0
 
 
-def start_telemetry(service: str, instance_id: str, otlp_endpoint: str) -> Callable[[], None]:
-    """Sends traces and metrics to an OTLP endpoint, if one is given. Returns what flushes them at the end."""
-    global _tracing
-    if not otlp_endpoint:
+def start_telemetry(service: str, settings: ServiceSettings) -> Callable[[], None]:
+    """Sends traces and metrics to the OTLP endpoint, if there is one; returns what ends that."""
+    if not settings.otlp_endpoint:
         return lambda: None
     from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    resource = Resource.create({"service.name": f"messplus-{service}", "service.instance.id": instance_id})
-    insecure = otlp_endpoint.startswith("http://")
-    tracers = TracerProvider(resource=resource)
-    tracers.add_span_processor(
-        BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint, insecure=insecure))
+    from services.common.span_exporter import SpanExporter
+
+    resource = {"service.name": f"messplus-{service}", "service.instance.id": settings.instance_id}
+    headers = parse_headers(settings.otlp_headers)
+    insecure = settings.otlp_endpoint.startswith("http://")
+    exporter = SpanExporter(_channel(settings.otlp_endpoint), resource, INSTRUMENTATION, headers)
+    trace_with(exporter, settings.trace_sample_ratio)
+    metric_exporter = OTLPMetricExporter(settings.otlp_endpoint, insecure, headers=tuple(headers))
+    meters = MeterProvider(
+        resource=Resource.create(dict(resource)),
+        metric_readers=[PeriodicExportingMetricReader(metric_exporter)],
     )
-    trace.set_tracer_provider(tracers)
-    _tracing = True
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=otlp_endpoint, insecure=insecure))
-    meters = MeterProvider(resource=resource, metric_readers=[reader])
     metrics.set_meter_provider(meters)
 
     def stop() -> None:
-        tracers.shutdown()
+        exporter.close()
         meters.shutdown()
 
     return stop
+
+
+def parse_headers(headers: str) -> list[tuple[str, str]]:
+    """Metadata of exports, from "key=value,key=value"."""
+    pairs = (each.partition("=") for each in headers.split(",") if each.strip())
+    return [(key.strip().lower(), value.strip()) for key, _, value in pairs]
+
+
+def _channel(endpoint: str) -> grpc.Channel:
+    url = urlsplit(endpoint)
+    if url.scheme == "http":
+        return grpc.insecure_channel(url.netloc)
+    return grpc.secure_channel(url.netloc, grpc.ssl_channel_credentials())
+
+
+def trace_with(sink: SpanSink | None, sample_ratio: float) -> None:
+    """Gives all spans from now on to `sink`; of traces that begin here, this fraction. None: no spans."""
+    global _sink, _sample_ratio
+    _sink, _sample_ratio = sink, sample_ratio
 
 
 def meter() -> metrics.Meter:
@@ -58,49 +86,33 @@ def meter() -> metrics.Meter:
 
 def is_tracing() -> bool:
     """Whether spans go anywhere: without an endpoint there is nothing to record or to pass on."""
-    return _tracing
+    return _sink is not None
 
 
-@contextmanager
 def span(
     name: str,
     kind: SpanKind = SpanKind.INTERNAL,
-    attributes: Mapping[str, Any] | None = None,
+    attributes: Mapping[str, Attribute] = _NO_ATTRIBUTES,
     traceparent: str = "",
-) -> Iterator[Span]:
+    is_root: bool = False,
+) -> Span | NoSpan:
     """A span around a block, marked as an error if the block raises.
 
     Its parent is `traceparent` where given (a W3C trace context from metadata or a log event), else the
-    current span.
+    current span, unless it is a root. It is sampled if its parent is.
     """
-    if not is_tracing():
-        yield INVALID_SPAN
-        return
+    if _sink is None:
+        return NO_SPAN
     parent = parse_traceparent(traceparent) if traceparent else None
-    tracer = trace.get_tracer(INSTRUMENTATION)
-    with tracer.start_as_current_span(
-        name, parent, kind, attributes, record_exception=False, set_status_on_exception=False
-    ) as current:
-        try:
-            yield current
-        except BaseException as error:
-            current.set_attribute("error.type", type(error).__name__)
-            current.set_status(Status(StatusCode.ERROR))
-            raise
-
-
-def parse_traceparent(traceparent: str) -> otel_context.Context:
-    """The context that a W3C trace context stands for."""
-    return _PROPAGATOR.extract({"traceparent": traceparent}, context=otel_context.Context())
+    if not traceparent and not is_root and (current := current_span()) is not None:
+        parent = current.trace_id, current.span_id, current.is_sampled
+    return Span(name, kind, attributes, parent or new_trace(_sample_ratio), _sink)
 
 
 def current_traceparent() -> str:
     """W3C trace context of the current span, empty where nothing is traced."""
-    if not _tracing or not trace.get_current_span().get_span_context().is_valid:
-        return ""
-    carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier)
-    return carrier.get("traceparent", "")
+    current = current_span()
+    return current.traceparent if current is not None else ""
 
 
 def trace_metadata() -> tuple[tuple[str, str], ...]:

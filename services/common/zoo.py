@@ -93,17 +93,42 @@ class ModelSource(_Section):
         return self
 
 
+class ProfileSettings(_Section):
+    """A typical request of a model, and the profile that says what it takes.
+
+    Attributes:
+        file: written by `messplus profile --json`; relative to the zoo file.
+        model: its name there; empty: the model's id.
+        prompt_tokens: of a typical request, those that are cached left out.
+        output_tokens: of a typical request.
+
+    """
+
+    file: Path
+    model: str = Field(default="", max_length=200)
+    prompt_tokens: int = Field(ge=1, le=1_048_576)
+    output_tokens: int = Field(ge=1, le=1_048_576)
+
+
 class PriorSettings(_Section):
     """What the operator believes of a model beforehand; leave out what is not known.
 
     Attributes:
         satisfaction: mean satisfaction on this zoo's traffic, in (0, 1).
         energy_joules: mean joules per request.
+        profile: says these joules instead, and the time to the first token until one was seen.
 
     """
 
     satisfaction: OpenUnit | None = None
     energy_joules: Positive | None = None
+    profile: ProfileSettings | None = None
+
+    @model_validator(mode="after")
+    def _one_source_of_joules(self) -> "PriorSettings":
+        if self.energy_joules is not None and self.profile is not None:
+            raise ValueError("energy_joules and profile exclude each other: both say the joules of a request")
+        return self
 
 
 class StepEnergySettings(_Section):

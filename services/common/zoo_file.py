@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from services.common.engine_checks import engine_problems
 from services.common.learning import policy_of
-from services.common.zoo import Zoo
+from services.common.profile_prior import ProfileError, request_prior
+from services.common.zoo import ModelSettings, Zoo
 from services.core.errors import ConfigError, ConfigProblem
 from services.core.policies.parameters import NAME, PolicyConfigError
 
@@ -36,7 +37,18 @@ def load_zoo(path: Path) -> Zoo:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError([ConfigProblem(where, "syntax", "", f"not valid YAML: {error}")]) from error
+    anchor_profiles(data, path.parent)
     return parse_zoo(data, str(path), root)
+
+
+def anchor_profiles(data: Any, folder: Path) -> None:
+    """Makes the profiles that priors name relative to the folder of the zoo file."""
+    models = data.get("models") if isinstance(data, dict) else None
+    for model in models if isinstance(models, list) else ():
+        prior = model.get("prior") if isinstance(model, dict) else None
+        profile = prior.get("profile") if isinstance(prior, dict) else None
+        if isinstance(profile, dict) and isinstance(profile.get("file"), str):
+            profile["file"] = str(folder.absolute() / Path(profile["file"]).expanduser())
 
 
 def parse_zoo(data: Any, origin: str, root: yaml.Node | None = None) -> Zoo:
@@ -84,6 +96,11 @@ def _named(data: dict[str, Any], section: str, key: str) -> Iterator[tuple[int, 
 
 def _cross_checks(zoo: Zoo) -> Iterator[Problem]:
     """Problems that involve several settings."""
+    for i, model in enumerate(zoo.models):
+        try:
+            request_prior(model)
+        except ProfileError as error:
+            yield ("models", i, "prior", "profile", "file"), _file_of(model), str(error)
     for i, sla_class in enumerate(zoo.sla_classes):
         if sla_class.labeler == "judge" and zoo.judge is None:
             yield ("sla_classes", i, "labeler"), "judge", "needs a judge section"
@@ -91,6 +108,10 @@ def _cross_checks(zoo: Zoo) -> Iterator[Problem]:
     yield from _device_problems(zoo)
     yield from _address_clashes(zoo)
     yield from _policy_problems(zoo)
+
+
+def _file_of(model: ModelSettings) -> str:
+    return str(model.prior.profile.file) if model.prior.profile else ""
 
 
 def _device_problems(zoo: Zoo) -> Iterator[Problem]:
@@ -110,6 +131,8 @@ def _policy_problems(zoo: Zoo) -> Iterator[Problem]:
         return
     try:
         policy_of(zoo)
+    except ProfileError:
+        return  # named already
     except PolicyConfigError as error:
         for field, value, allowed in error.problems:
             place = (field,) if field == NAME else ("parameters", field)

@@ -7,28 +7,36 @@ energies here are whole microjoules, rounded by largest remainders.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
+from itertools import chain
+from typing import NamedTuple
 
-from services.core.attribution_arrays import StepColumns, columns_of, split_between
+import numpy as np
+from numpy.typing import NDArray
+
+from services.core.apportion import apportion
 
 __all__ = [
     "EnergyShare",
     "GenerationWork",
     "Step",
     "StepCoefficients",
+    "StepWork",
     "UnattributedReason",
     "Window",
     "WindowAttribution",
-    "apportion",
     "attribute_window",
 ]
 
-Key = TypeVar("Key", bound=str)
+Array = NDArray[np.float64]
 
-_WEIGHT_RESOLUTION = 1 << 60
+CAUSES = 3
+"""Why energy is charged: the prompt, the generated tokens, costs shared with others."""
+_NOBODY = ""
+"""Stands for whom a step served that served nobody."""
+_NO_MICROJOULES = np.zeros((0, CAUSES), dtype=np.int64)
 _NANOSECONDS_PER_MICROJOULE_WATT = 1000.0
 
 
@@ -79,22 +87,50 @@ class GenerationWork:
     """x: tokens of context attended to."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class StepWork:
+    """What one step computed, by columns; iterating gives it generation by generation."""
+
+    generation_ids: tuple[str, ...]
+    tokens: Array
+    """p, d and x of each: (n, 3)."""
+
+    @classmethod
+    def of(cls, *work: GenerationWork) -> "StepWork":
+        """The columns of some generations' work."""
+        tokens = [(each.prefill_tokens, each.decode_tokens, each.context_tokens) for each in work]
+        ids = tuple(each.generation_id for each in work)
+        return cls(ids, np.array(tokens, dtype=float).reshape(-1, 3))
+
+    def __len__(self) -> int:
+        """How many generations were active."""
+        return len(self.generation_ids)
+
+    def __iter__(self) -> Iterator[GenerationWork]:
+        """Each generation's part."""
+        for generation_id, tokens in zip(self.generation_ids, self.tokens.tolist(), strict=True):
+            yield GenerationWork(generation_id, *map(int, tokens))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """An interval [start, end) of monotonic nanoseconds in which the active set did not change."""
 
     start_nanoseconds: int
     end_nanoseconds: int
-    work: tuple[GenerationWork, ...]
+    work: StepWork
     """The active set; empty for a step that served nobody, whose energy is overhead."""
     coefficients: StepCoefficients
-    columns: StepColumns | None = field(init=False, compare=False, repr=False)
-    """The work again, by columns, where it is large."""
+    names: tuple[str, ...] = field(init=False, repr=False)
+    """The generations of `work`, or one that stands for nobody."""
+    costs: Array = field(init=False, repr=False)
+    """mu_is by cause, J, and each one's part 1/|S| of the fixed cost: (names, 3)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a step that does not end after it starts."""
         _require_duration(self.start_nanoseconds, self.end_nanoseconds)
-        object.__setattr__(self, "columns", columns_of(self.work))
+        object.__setattr__(self, "names", self.work.generation_ids or (_NOBODY,))
+        object.__setattr__(self, "costs", _marginal_joules(self.work, self.coefficients))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +149,7 @@ class Window:
             raise ValueError(f"energy_microjoules is {self.energy_microjoules}, must be >= 0")
 
 
-@dataclass(frozen=True, slots=True)
-class EnergyShare:
+class EnergyShare(NamedTuple):
     """Energy of one generation by cause, whole microjoules >= 0."""
 
     prefill_microjoules: int = 0
@@ -126,63 +161,25 @@ class EnergyShare:
         """The three parts together."""
         return self.prefill_microjoules + self.decode_microjoules + self.shared_microjoules
 
-    def __add__(self, other: "EnergyShare") -> "EnergyShare":
-        """Adds part by part."""
-        return EnergyShare(
-            self.prefill_microjoules + other.prefill_microjoules,
-            self.decode_microjoules + other.decode_microjoules,
-            self.shared_microjoules + other.shared_microjoules,
-        )
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class WindowAttribution:
     """Who caused a window's energy: shares and unattributed add up to the window's energy exactly."""
 
     window: Window
-    shares: Mapping[str, EnergyShare]
-    """Per generation that was active in the window."""
+    generation_ids: tuple[str, ...]
+    """Who was active in the window."""
+    microjoules: NDArray[np.int64]
+    """The share of each by cause: (n, 3)."""
     unattributed: Mapping[UnattributedReason, int]
     """Microjoules per reason; reasons with nothing are left out."""
     is_estimated: bool = False
     """True: no counter measured this window, its energy follows from coefficients and is in no balance."""
 
-
-@dataclass(slots=True)
-class _Weights:
-    """Terms of one participant's weight; summed exactly, so that their order does not matter."""
-
-    prefill: list[float] = field(default_factory=list)
-    decode: list[float] = field(default_factory=list)
-    shared: list[float] = field(default_factory=list)
-
-    def total(self) -> float:
-        return math.fsum([*self.prefill, *self.decode, *self.shared])
-
-
-def apportion(total: int, weights: Mapping[Key, float]) -> dict[Key, int]:
-    """Splits `total` >= 0 by `weights` into whole numbers that add up to it, by largest remainders.
-
-    Ties go to the smaller key, so the result does not depend on the order of the mapping.
-    Raises ValueError for a weight that is negative or not finite, or if all are 0.
-    """
-    for key, weight in weights.items():
-        _require_weight(key, weight)
-    largest = max(weights.values(), default=0.0)
-    if largest == 0.0:
-        raise ValueError("at least one weight must be above 0")
-    whole = [int(weight / largest * _WEIGHT_RESOLUTION) for weight in weights.values()]
-    whole_total = sum(whole)
-    parts, remainders = {}, []
-    for key, weight in zip(weights, whole, strict=True):
-        parts[key], remainder = divmod(total * weight, whole_total)
-        remainders.append((-remainder, key))
-    missing = total - sum(parts.values())
-    if missing:
-        remainders.sort()
-        for _, key in remainders[:missing]:
-            parts[key] += 1
-    return parts
+    @property
+    def shares(self) -> dict[str, EnergyShare]:
+        """Per generation what it is charged with."""
+        return dict(zip(self.generation_ids, map(EnergyShare._make, self.microjoules.tolist()), strict=True))
 
 
 def attribute_window(window: Window, steps: Iterable[Step], idle_watts: float) -> WindowAttribution:
@@ -197,83 +194,66 @@ def attribute_window(window: Window, steps: Iterable[Step], idle_watts: float) -
     energy = window.energy_microjoules
     idle = _idle_microjoules(window, [step for step, _ in inside], idle_watts)
     if not inside:
-        return _result(window, {}, {UnattributedReason.IDLE: idle, UnattributedReason.UNKNOWN: energy - idle})
-    if (split := split_between(energy - idle, inside, idle_watts)) is not None:
-        return _result(
-            window, {i: EnergyShare(*causes) for i, *causes in split}, {UnattributedReason.IDLE: idle}
-        )
-    weights = _affine_weights(inside, idle_watts)
-    if all(weight.total() == 0.0 for weight in weights.values()):
-        weights = _time_weights(inside)
-    # The empty id stands for the steps that served nobody.
-    parts = apportion(energy - idle, {key: weight.total() for key, weight in weights.items()})
-    overhead = parts.pop("", 0)
-    shares = {key: _split_by_cause(part, weights[key]) for key, part in parts.items()}
-    return _result(window, shares, {UnattributedReason.IDLE: idle, UnattributedReason.OVERHEAD: overhead})
+        unknown = {UnattributedReason.UNKNOWN: energy - idle}
+        return _result(window, (), _NO_MICROJOULES, {UnattributedReason.IDLE: idle, **unknown})
+    names, weights = _whole_weights(_affine_weights(inside, idle_watts), inside)
+    # Causes are told apart by position: a tie goes to the smaller id, then to the earlier cause.
+    parts = apportion(energy - idle, weights.ravel(), lambda cell: (names[cell // CAUSES], cell % CAUSES))
+    parts, overhead = parts.reshape(-1, CAUSES), 0
+    if _NOBODY in names:
+        nobody = names.index(_NOBODY)
+        overhead = int(parts[nobody].sum())
+        names, parts = (*names[:nobody], *names[nobody + 1 :]), np.delete(parts, nobody, axis=0)
+    unattributed = {UnattributedReason.IDLE: idle, UnattributedReason.OVERHEAD: overhead}
+    return _result(window, names, parts, unattributed)
 
 
-def _affine_weights(inside: Sequence[tuple[Step, int]], idle_watts: float) -> dict[str, _Weights]:
-    """sum_s o_sk w_is, with w_is = f_s / |S| + mu_is."""
-    weights: dict[str, _Weights] = {}
+def _affine_weights(inside: Sequence[tuple[Step, int]], idle_watts: float) -> Array:
+    """o_sk w_is by cause, J, of every generation in every step: (entries, 3), with w_is = f_s/|S| + mu_is."""
+    parts = []
     for step, overlap in inside:
         duration = step.end_nanoseconds - step.start_nanoseconds
-        inside_fraction = overlap / duration
-        fixed = idle_watts * duration * 1e-9 + step.coefficients.step_joules
-        if not step.work:
-            weights.setdefault("", _Weights()).shared.append(inside_fraction * fixed)
-        for work in step.work:
-            weight = weights.setdefault(work.generation_id, _Weights())
-            prefill, decode = _marginal_joules(work, step.coefficients)
-            weight.prefill.append(inside_fraction * prefill)
-            weight.decode.append(inside_fraction * decode)
-            weight.shared.append(inside_fraction * fixed / len(step.work))
-    return weights
+        fraction = overlap / duration
+        fixed_joules = idle_watts * duration * 1e-9 + step.coefficients.step_joules
+        parts.append(step.costs * (fraction, fraction, fraction * fixed_joules))
+    weights: Array = np.concatenate(parts)
+    largest = float(weights.max())
+    _require_weight("the largest weight", largest)
+    if largest > 0.0:
+        return weights
+    return np.concatenate([step.costs * (0.0, 0.0, overlap) for step, overlap in inside])
 
 
-def _marginal_joules(work: GenerationWork, coefficients: StepCoefficients) -> tuple[float, float]:
-    """mu_is split into what the prompt and what the generated tokens cause."""
-    prefill = work.prefill_tokens * (
-        coefficients.prefill_joules + coefficients.prefill_context_joules * work.context_tokens
-    )
-    decode = work.decode_tokens * coefficients.decode_joules
-    attention = work.context_tokens * coefficients.context_joules
-    # A step that generates nothing for this generation reads its context for the prompt's sake.
-    return (prefill, decode + attention) if work.decode_tokens else (prefill + attention, decode)
+def _whole_weights(weights: Array, inside: Sequence[tuple[Step, int]]) -> tuple[tuple[str, ...], Array]:
+    """Ids and their weights by cause, (ids, 3), added up over steps as whole numbers.
+
+    Whole numbers below 2**53 add up exactly in any order, so the order of the steps does not matter.
+    """
+    whole = np.rint(weights * (2.0 ** (52 - weights.size.bit_length()) / weights.max()))
+    names = inside[0][0].names
+    if all(step.names == names for step, _ in inside):
+        return names, whole.reshape(len(inside), len(names), CAUSES).sum(axis=0)
+    places = {name: place for place, name in enumerate(dict.fromkeys(chain(*(s.names for s, _ in inside))))}
+    rows = np.array([places[name] for step, _ in inside for name in step.names])
+    sums = np.empty((len(places), CAUSES))
+    for cause in range(CAUSES):
+        sums[:, cause] = np.bincount(rows, whole[:, cause])
+    return tuple(places), sums
 
 
-def _time_weights(inside: Sequence[tuple[Step, int]]) -> dict[str, _Weights]:
-    weights: dict[str, _Weights] = {}
-    for step, overlap in inside:
-        active = [work.generation_id for work in step.work] or [""]
-        for generation_id in active:
-            weights.setdefault(generation_id, _Weights()).shared.append(overlap / len(active))
-    return weights
-
-
-def _split_by_cause(microjoules: int, weights: _Weights) -> EnergyShare:
-    """As `apportion` does, which would be slower for three."""
-    prefill, decode, shared = math.fsum(weights.prefill), math.fsum(weights.decode), math.fsum(weights.shared)
-    largest = max(prefill, decode, shared)
-    if largest == 0.0:
-        return EnergyShare(0, 0, microjoules)
-    first = int(prefill / largest * _WEIGHT_RESOLUTION)
-    second = int(decode / largest * _WEIGHT_RESOLUTION)
-    third = int(shared / largest * _WEIGHT_RESOLUTION)
-    whole = first + second + third
-    first, first_left = divmod(microjoules * first, whole)
-    second, second_left = divmod(microjoules * second, whole)
-    third, third_left = divmod(microjoules * third, whole)
-    missing = microjoules - first - second - third
-    if missing:
-        return _round_up(missing, [first, second, third], [first_left, second_left, third_left])
-    return EnergyShare(first, second, third)
-
-
-def _round_up(missing: int, parts: list[int], remainders: list[int]) -> EnergyShare:
-    """Gives the missing microjoules to the largest remainders, ties to the earlier part."""
-    for index in sorted(range(3), key=lambda index: (-remainders[index], index))[:missing]:
-        parts[index] += 1
-    return EnergyShare(*parts)
+def _marginal_joules(work: StepWork, costs: StepCoefficients) -> Array:
+    """mu_is split into what the prompt and what the generated tokens cause; then 1/|S|."""
+    if not work:
+        return np.array([[0.0, 0.0, 1.0]])
+    prefill, decode, context = work.tokens.T
+    marginal = np.empty((len(work), CAUSES))
+    # A step that generates nothing for a generation reads its context for the prompt's sake.
+    attention, decoding = context * costs.context_joules, decode > 0
+    marginal[:, 0] = prefill * (costs.prefill_joules + costs.prefill_context_joules * context)
+    marginal[:, 0] += attention * ~decoding
+    marginal[:, 1] = decode * costs.decode_joules + attention * decoding
+    marginal[:, 2] = 1.0 / len(work)
+    return marginal
 
 
 def _idle_microjoules(window: Window, steps: Iterable[Step], idle_watts: float) -> int:
@@ -293,9 +273,13 @@ def _overlap_nanoseconds(step: Step, window: Window) -> int:
 
 
 def _result(
-    window: Window, shares: dict[str, EnergyShare], unattributed: dict[UnattributedReason, int]
+    window: Window,
+    generation_ids: tuple[str, ...],
+    microjoules: NDArray[np.int64],
+    unattributed: dict[UnattributedReason, int],
 ) -> WindowAttribution:
-    return WindowAttribution(window, shares, {reason: part for reason, part in unattributed.items() if part})
+    reasons = {reason: part for reason, part in unattributed.items() if part}
+    return WindowAttribution(window, generation_ids, microjoules, reasons)
 
 
 def _require_weight(name: str, value: float) -> None:

@@ -13,14 +13,13 @@ what is learned follows the device. Three things make the result safe to use:
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.core.attribution import GenerationWork, StepCoefficients
+from services.core.attribution import StepCoefficients, StepWork
 from services.core.nnls import nonnegative_least_squares
 from services.core.residuals import Residuals
 
@@ -52,15 +51,11 @@ _MISFIT_INFLATION = 1.5
 _OWN, _HATS = slice(0, COEFFICIENTS), slice(COEFFICIENTS, FEATURES)
 
 
-def step_features(work: Sequence[GenerationWork]) -> list[float]:
+def step_features(work: StepWork) -> list[float]:
     """What the coefficients multiply in one step: sums of p, p*x, d, x; 1; then the hats of the batch."""
-    prompt = prompt_context = decoded = context = 0
-    for each in work:
-        prompt += each.prefill_tokens
-        prompt_context += each.prefill_tokens * each.context_tokens
-        decoded += each.decode_tokens
-        context += each.context_tokens
-    return [prompt, prompt_context, decoded, context, 1.0, *_hats(decoded)]
+    prompt, decoded, context = work.tokens.sum(axis=0).tolist()
+    prompt_context = float(work.tokens[:, 0] @ work.tokens[:, 2]) if prompt else 0.0
+    return [prompt, prompt_context, decoded, context, 1.0, *_hats(int(decoded))]
 
 
 def _hats(decoded: int) -> list[float]:

@@ -24,17 +24,7 @@ def estimate_gap(
     for step in known:
         overlap = min(step.end_nanoseconds, end_nanoseconds) - max(step.start_nanoseconds, start_nanoseconds)
         if overlap > 0:
-            joules += _step_joules(step) * overlap / (step.end_nanoseconds - step.start_nanoseconds)
+            above_idle = step.coefficients.step_joules + float(step.costs[:, :2].sum())
+            joules += above_idle * overlap / (step.end_nanoseconds - step.start_nanoseconds)
     window = Window(start_nanoseconds, end_nanoseconds, round(joules * _MICROJOULES_PER_JOULE))
     return replace(attribute_window(window, known, idle_watts), is_estimated=True)
-
-
-def _step_joules(step: Step) -> float:
-    """What a step costs above the idle power, J."""
-    costs = step.coefficients
-    return costs.step_joules + sum(
-        work.prefill_tokens * (costs.prefill_joules + costs.prefill_context_joules * work.context_tokens)
-        + work.decode_tokens * costs.decode_joules
-        + work.context_tokens * costs.context_joules
-        for work in step.work
-    )

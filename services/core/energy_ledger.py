@@ -5,7 +5,7 @@ At any moment `attributed + unattributed == measured`, in whole microjoules.
 """
 
 from collections import Counter, deque
-from collections.abc import Container
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from services.core.attribution import (
@@ -60,7 +60,7 @@ class EnergyLedger:
 
     """
 
-    def __init__(self, idle_watts: float, final: Container[str], max_open_windows: int) -> None:
+    def __init__(self, idle_watts: float, final: AbstractSet[str], max_open_windows: int) -> None:
         self.balance = Balance()
         self.read_microjoules = 0
         """All that was read, open windows included."""
@@ -190,10 +190,11 @@ class EnergyLedger:
         balance.measured_microjoules += attribution.window.energy_microjoules
         for reason, microjoules in attribution.unattributed.items():
             reasons[reason] += microjoules
-        for generation_id, share in attribution.shares.items():
+        unattributed = sum(attribution.unattributed.values())
+        for place, generation_id in enumerate(attribution.generation_ids):
             if generation_id in self._final:
-                reasons[UnattributedReason.LATE] += share.total_microjoules
-            else:
-                balance.attributed_microjoules += share.total_microjoules
+                unattributed += (late := int(attribution.microjoules[place].sum()))
+                reasons[UnattributedReason.LATE] += late
+        balance.attributed_microjoules += attribution.window.energy_microjoules - unattributed
         if unknown := attribution.unattributed.get(UnattributedReason.UNKNOWN, 0):
             self._unclaimed.append((attribution.window, unknown))

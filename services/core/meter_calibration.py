@@ -26,7 +26,8 @@ Array = NDArray[np.float64]
 BATCH_WINDOWS = 128
 """Windows that are learned from at a time."""
 MAX_KEPT_STEPS = 50_000
-_LAG_NANOSECONDS = 30_000_000_000
+_MIN_LAG_PAUSE_NANOSECONDS, _MAX_LAG_PAUSE_NANOSECONDS = 30_000_000_000, 480_000_000_000
+"""Time between two looks at the lag: it doubles while the lag stays as it is."""
 _FAR_NANOSECONDS = 15_000_000
 _SECONDS_PER_NANOSECOND = 1e-9
 _JOULES_PER_MICROJOULE = 1e-6
@@ -73,6 +74,7 @@ class MeterCalibration:
         self._windows: deque[tuple[int, int, int]] = deque()
         self._steps: dict[str, _Steps] = {}
         self._lag_found = 0
+        self._lag_pause = _MIN_LAG_PAUSE_NANOSECONDS
 
     def prepare(self, model_id: str, prior: StepCoefficients, conditions: str) -> bool:
         """Sets a model's prior, and what its costs hold for; returns whether that made it begin anew."""
@@ -122,7 +124,9 @@ class MeterCalibration:
         )
         curves = {model_id: steps.curve(starts[0]) for model_id, steps in self._steps.items()}
         # Once it is known, the lag is looked at again from time to time.
-        if not lag_is_given and (not self.lag.is_known or starts[0] >= self._lag_found + _LAG_NANOSECONDS):
+        if not lag_is_given and (not self.lag.is_known or starts[0] >= self._lag_found + self._lag_pause):
+            if self.lag.is_known:
+                self._lag_pause = min(2 * self._lag_pause, _MAX_LAG_PAUSE_NANOSECONDS)
             self._lag_found = starts[0]
             self._find_lag(curves, (starts, ends), joules, seconds)
         if not lag_is_given and not self.lag.is_known:
@@ -157,6 +161,7 @@ class MeterCalibration:
         if min(misfits) < max(misfits):
             self.lag.add(np.array(misfits), len(joules))
         if abs(self.lag.nanoseconds - before) > _FAR_NANOSECONDS:
+            self._lag_pause = _MIN_LAG_PAUSE_NANOSECONDS
             for model in self.models.values():
                 model.forget()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.common.telemetry import span
-from services.core.attribution import Step, StepCoefficients
+from services.core.attribution import Step, StepCoefficients, StepWork
 from services.core.errors import NotFoundError, OverloadedError
 from services.core.events import EnergyAttributed
 from services.energy.calibration_log import report_calibration
@@ -84,7 +84,7 @@ class EnergyAccounting:
         idle_workers: Mapping[str, int],
     ) -> None:
         self._settings, self._recent, self._publish = settings, recent, publish
-        self._generations = OpenGenerations(recent)
+        self._generations = OpenGenerations(recent.generation_ids)
         self._workers: dict[str, _Worker] = {}
         self._learned: dict[str, Any] = {}
         self.learned_batches = 0
@@ -116,7 +116,7 @@ class EnergyAccounting:
         worker = worker or self._welcome(report)
         check_clock(report, worker.reported_nanoseconds)
         late = self._take_steps(worker, report)
-        self._read_process(worker, report)
+        self._read_meters(worker, report, now_nanoseconds)
         worker.seen_nanoseconds, worker.reported_nanoseconds = now_nanoseconds, report.monotonic_nanoseconds
         worker.cpu_seconds = report.cpu_seconds
         for meter in worker.meters:
@@ -178,7 +178,7 @@ class EnergyAccounting:
         return [books.status() for books in (*self._counters.values(), *self._processes.values())]
 
     def _books(self, meter: Meter, idle_watts: float) -> MeteredLedger:
-        books = MeteredLedger.over(meter, idle_watts, self._recent, MAX_OPEN_WINDOWS)
+        books = MeteredLedger.over(meter, idle_watts, self._recent.generation_ids, MAX_OPEN_WINDOWS)
         self._load(books)
         return books
 
@@ -239,18 +239,18 @@ class EnergyAccounting:
         if report.warming_up:
             self._take_warm_up(worker, report)
             return 0
-        late = 0
+        late, charged = 0, []
         for reported in report.steps:
             if reported.start_nanoseconds < worker.reported_nanoseconds:
                 # Out of order or told twice: an earlier report said that no such step would come.
                 late += 1
-                self._generations.end(reported)
                 for meter in worker.meters:
                     meter.claim_late(worker.model_id, reported)
                 continue
             was_late = [meter.add_step(worker.model_id, reported) for meter in worker.meters]
             late += True in was_late
-            self._generations.see(report, reported, worker.meters)
+            charged.append(reported)
+        self._generations.see(report, charged, worker.meters)
         if excess := self._generations.abandon_excess(MAX_OPEN_GENERATIONS):
             _log.warning("%d generations are made final: too many are open", excess)
         return late
@@ -269,12 +269,17 @@ class EnergyAccounting:
         """All of the time since the last report served nobody."""
         coefficients = self._settings.coefficients[worker.model_id]
         if 0 < worker.reported_nanoseconds < report.monotonic_nanoseconds:
-            step = Step(worker.reported_nanoseconds, report.monotonic_nanoseconds, (), coefficients)
+            step = Step(
+                worker.reported_nanoseconds, report.monotonic_nanoseconds, StepWork.of(), coefficients
+            )
             for meter in worker.meters:
                 meter.ledger.add_step(step)
 
-    def _read_process(self, worker: _Worker, report: WorkerReport) -> None:
+    def _read_meters(self, worker: _Worker, report: WorkerReport, now_nanoseconds: int) -> None:
+        """Reads what the worker's meters have by now, so that its report closes every window that it can."""
         if worker.process is None:
+            for counter in worker.meters:
+                counter.poll(now_nanoseconds)
             return
         meter = worker.process.meter
         if isinstance(meter, CpuProcessMeter):

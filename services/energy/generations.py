@@ -1,14 +1,15 @@
 """The generations whose energy is not final yet."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from services.core.attribution import EnergyShare, UnattributedReason, WindowAttribution
+from services.core.attribution import UnattributedReason, WindowAttribution
 from services.core.events import EnergyAttributed
 from services.core.uncertainty import Doubt, Exposure, half_width_joules
 from services.energy.metering import MeteredLedger
 from services.energy.meters.base import ESTIMATE, MICROJOULES_PER_JOULE, Meter
-from services.energy.reports import ReportedStep, ReportedWork, WorkerReport
+from services.energy.reports import ReportedGeneration, ReportedStep, WorkerReport
 
 
 @dataclass(slots=True)
@@ -30,16 +31,18 @@ class _Open:
     """Whether the coefficients were calibrated all the time, so that their residuals say how far to trust."""
     exposures: dict[str, Exposure] = field(default_factory=dict)
 
-    def add(self, share: EnergyShare) -> None:
-        """Charges it with a part of a window."""
-        self.prefill_microjoules += share.prefill_microjoules
-        self.decode_microjoules += share.decode_microjoules
-        self.shared_microjoules += share.shared_microjoules
-        self.is_charged = True
+    @property
+    def total_microjoules(self) -> int:
+        """All that it was charged with so far."""
+        return self.prefill_microjoules + self.decode_microjoules + self.shared_microjoules
 
-    def is_settled(self) -> bool:
-        """Whether every meter has closed its windows up to the last step."""
-        return self.finished and all(
+    def is_known(self) -> bool:
+        """Whether anything was measured of it, or estimated to be above 0."""
+        return self.is_charged and (self.total_microjoules > 0 or not self.is_estimated)
+
+    def is_closed(self) -> bool:
+        """Whether every meter has closed its windows up to the last step so far."""
+        return all(
             meter.ledger.closed_until_nanoseconds >= self.last_end_nanoseconds for meter in self.meters
         )
 
@@ -50,31 +53,33 @@ class OpenGenerations:
     `final` holds the ids of generations whose figure was published; they are not opened again.
     """
 
-    def __init__(self, final: Container[str]) -> None:
+    def __init__(self, final: AbstractSet[str]) -> None:
         self._final = final
         self._open: dict[str, _Open] = {}
+        self._finished: list[str] = []
+        """Of these no step is to come, but windows may be."""
 
     def __len__(self) -> int:
         """Generations that are not final."""
         return len(self._open)
 
-    def see(self, report: WorkerReport, step: ReportedStep, meters: Sequence[MeteredLedger]) -> None:
-        """Notes who took part in a step."""
-        for reported in step.work:
-            generation = self._open.get(reported.work.generation_id)
-            if generation is None:
-                if reported.work.generation_id in self._final:
-                    continue
+    def see(
+        self, report: WorkerReport, steps: Iterable[ReportedStep], meters: Sequence[MeteredLedger]
+    ) -> None:
+        """Notes who takes part in the steps of a report that are charged, and who ends with it."""
+        last_ends = {name: step.end_nanoseconds for step in steps for name in step.work.generation_ids}
+        for reported in report.generations:
+            generation_id = reported.generation_id
+            generation = self._open.get(generation_id)
+            if generation is None and generation_id in last_ends and generation_id not in self._final:
                 generation = self._begin(report, reported, meters)
-            if step.end_nanoseconds > generation.last_end_nanoseconds:
-                generation.last_end_nanoseconds = step.end_nanoseconds
-            generation.finished = generation.finished or reported.finished
-
-    def end(self, step: ReportedStep) -> None:
-        """A step that is not charged can still be a generation's last."""
-        for reported in step.work:
-            if reported.finished and (generation := self._open.get(reported.work.generation_id)):
-                generation.finished = True
+            if generation is None:
+                continue
+            last_end = last_ends.get(generation_id, 0)
+            generation.last_end_nanoseconds = max(generation.last_end_nanoseconds, last_end)
+            # A step that is not charged can still be a generation's last.
+            if reported.finished:
+                self._finish(generation_id, generation)
 
     def charge(self, metered: MeteredLedger, attribution: WindowAttribution) -> None:
         """Adds a window's shares to the open generations; one estimated share makes a figure an estimate."""
@@ -82,44 +87,56 @@ class OpenGenerations:
         joules = (attribution.window.energy_microjoules - idle) / MICROJOULES_PER_JOULE
         doubts = {name: Doubt.of(model) for name, model in metered.calibration.models.items()}
         meter_id = metered.meter.meter_id
-        for generation_id, share in attribution.shares.items():
-            if generation := self._open.get(generation_id):
-                generation.is_estimated = generation.is_estimated or attribution.is_estimated
-                generation.add(share)
-                if (doubt := doubts.get(generation.model_id)) is None:
-                    generation.is_bounded = False
-                    continue
-                if (exposure := generation.exposures.get(meter_id)) is None:
-                    exposure = generation.exposures[meter_id] = Exposure()
-                exposure.add(share.total_microjoules / MICROJOULES_PER_JOULE, joules, doubt)
+        charged = zip(attribution.generation_ids, attribution.microjoules.tolist(), strict=True)
+        for generation_id, (prefill, decode, shared) in charged:
+            if (generation := self._open.get(generation_id)) is None:
+                continue
+            generation.prefill_microjoules += prefill
+            generation.decode_microjoules += decode
+            generation.shared_microjoules += shared
+            generation.is_charged = True
+            generation.is_estimated = generation.is_estimated or attribution.is_estimated
+            if (doubt := doubts.get(generation.model_id)) is None:
+                generation.is_bounded = False
+                continue
+            if (exposure := generation.exposures.get(meter_id)) is None:
+                exposure = generation.exposures[meter_id] = Exposure()
+            exposure.add((prefill + decode + shared) / MICROJOULES_PER_JOULE, joules, doubt)
 
     def abandon(self, worker_id: str) -> None:
         """The worker is gone: what its generations have so far becomes final."""
-        for generation in self._open.values():
-            generation.finished = generation.finished or generation.worker_id == worker_id
+        for generation_id, generation in self._open.items():
+            if generation.worker_id == worker_id:
+                self._finish(generation_id, generation)
 
     def abandon_excess(self, limit: int) -> int:
         """Makes the oldest of more than `limit` open generations final; returns how many."""
-        excess = [g for g, _ in zip(self._open.values(), range(len(self._open) - limit), strict=False)]
-        newly = [generation for generation in excess if not generation.finished]
-        for generation in newly:
-            generation.finished = True
-        return len(newly)
+        excess = [each for each, _ in zip(self._open.items(), range(len(self._open) - limit), strict=False)]
+        return sum(self._finish(generation_id, generation) for generation_id, generation in excess)
 
-    def pop_settled(self) -> Iterator[EnergyAttributed]:
-        """Removes the generations that are final and yields their figures.
+    def pop_settled(self) -> list[EnergyAttributed]:
+        """Removes the generations that are final and returns their figures.
 
-        One of which nothing was measured or estimated yields none: an unknown energy is not 0 J.
+        One of which nothing was measured or estimated has none: an unknown energy is not 0 J.
         """
-        for generation_id in [key for key, generation in self._open.items() if generation.is_settled()]:
-            generation = self._open.pop(generation_id)
-            share = EnergyShare(
-                generation.prefill_microjoules, generation.decode_microjoules, generation.shared_microjoules
-            )
-            if generation.is_charged and (share.total_microjoules > 0 or not generation.is_estimated):
-                yield _figure(generation_id, generation, share)
+        settled = [each for each in self._finished if self._open[each].is_closed()]
+        if not settled:
+            return []
+        self._finished = [each for each in self._finished if not self._open[each].is_closed()]
+        popped = [(each, self._open.pop(each)) for each in settled]
+        return [_figure(generation_id, each) for generation_id, each in popped if each.is_known()]
 
-    def _begin(self, report: WorkerReport, reported: ReportedWork, meters: Sequence[MeteredLedger]) -> _Open:
+    def _finish(self, generation_id: str, generation: _Open) -> bool:
+        """No step of it is to come; returns whether that is news."""
+        if generation.finished:
+            return False
+        generation.finished = True
+        self._finished.append(generation_id)
+        return True
+
+    def _begin(
+        self, report: WorkerReport, reported: ReportedGeneration, meters: Sequence[MeteredLedger]
+    ) -> _Open:
         generation = _Open(
             reported.request_id,
             report.model_id,
@@ -128,7 +145,7 @@ class OpenGenerations:
             reported.traceparent,
             tuple(meters),
         )
-        self._open[reported.work.generation_id] = generation
+        self._open[reported.generation_id] = generation
         return generation
 
 
@@ -138,17 +155,17 @@ def _uncertainty_joules(generation: _Open) -> float | None:
     return half_width_joules(sum(exposure.variance() for exposure in generation.exposures.values()))
 
 
-def _figure(generation_id: str, generation: _Open, share: EnergyShare) -> EnergyAttributed:
+def _figure(generation_id: str, generation: _Open) -> EnergyAttributed:
     meters = [metered.meter for metered in generation.meters]
     methods = {meter.method for meter in meters} | ({ESTIMATE} if generation.is_estimated else set())
     return EnergyAttributed(
         request_id=generation.request_id,
         generation_id=generation_id,
         model_id=generation.model_id,
-        energy_joules=share.total_microjoules / MICROJOULES_PER_JOULE,
-        prefill_energy_joules=share.prefill_microjoules / MICROJOULES_PER_JOULE,
-        decode_energy_joules=share.decode_microjoules / MICROJOULES_PER_JOULE,
-        shared_energy_joules=share.shared_microjoules / MICROJOULES_PER_JOULE,
+        energy_joules=generation.total_microjoules / MICROJOULES_PER_JOULE,
+        prefill_energy_joules=generation.prefill_microjoules / MICROJOULES_PER_JOULE,
+        decode_energy_joules=generation.decode_microjoules / MICROJOULES_PER_JOULE,
+        shared_energy_joules=generation.shared_microjoules / MICROJOULES_PER_JOULE,
         uncertainty_joules=_uncertainty_joules(generation),
         quality="ESTIMATED" if generation.is_estimated else _quality(meters),
         method="+".join(sorted(methods)),

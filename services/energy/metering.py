@@ -1,6 +1,7 @@
 """A meter together with its books and the workers that cause its energy."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,7 +45,7 @@ class MeteredLedger:
 
     @classmethod
     def over(
-        cls, meter: Meter, idle_watts: float, final: Container[str], max_open_windows: int
+        cls, meter: Meter, idle_watts: float, final: AbstractSet[str], max_open_windows: int
     ) -> "MeteredLedger":
         """A meter with empty books."""
         ledger = EnergyLedger(idle_watts, final, max_open_windows)
@@ -77,9 +78,8 @@ class MeteredLedger:
         self.ledger.claim_late(self._step(model_id, reported))
 
     def _step(self, model_id: str, reported: ReportedStep) -> Step:
-        work = tuple(entry.work for entry in reported.work)
         coefficients = self.calibration.models[model_id].coefficients
-        return Step(reported.start_nanoseconds, reported.end_nanoseconds, work, coefficients)
+        return Step(reported.start_nanoseconds, reported.end_nanoseconds, reported.work, coefficients)
 
     def poll(self, monotonic_nanoseconds: int) -> None:
         """Takes what the meter has; the time is that of the attempt and counts only if it fails."""

@@ -1,19 +1,19 @@
 """A worker's step report as plain values."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from services.core.attribution import GenerationWork
+from services.core.attribution import StepWork
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedWork:
-    """What one step computed for one generation, and whose it is."""
+class ReportedGeneration(NamedTuple):
+    """A generation that took part in a report's steps, and whose it is."""
 
     request_id: str
-    work: GenerationWork
-    finished: bool
-    """True in the generation's last step."""
+    generation_id: str
     traceparent: str
+    finished: bool
+    """Whether the report has its last step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class ReportedStep:
 
     start_nanoseconds: int
     end_nanoseconds: int
-    work: tuple[ReportedWork, ...]
+    work: StepWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class WorkerReport:
     monotonic_nanoseconds: int
     """No later report has a step that starts before this."""
     cpu_seconds: float
+    generations: tuple[ReportedGeneration, ...]
+    """Those of `steps`, each once."""
     steps: tuple[ReportedStep, ...]
     tier: str
     """A to D."""

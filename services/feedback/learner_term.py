@@ -17,10 +17,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from opentelemetry import trace
-
 from services.common.event_codec import decode_entry, encode_event
-from services.common.telemetry import parse_traceparent, span
+from services.common.telemetry import span
 from services.core.errors import FencedOutError, InvalidSnapshotError
 from services.core.events import START, Entry, Position
 from services.core.fold import Fold
@@ -169,7 +167,7 @@ class LearnerTerm:
                     # Others on this event loop wait: SubmitFeedback, above all.
                     await asyncio.sleep(0)
                     yield_at = self._now() + _MAX_FOLD_SECONDS
-            _link(current, traced)
+            current.link(sorted(traced - {""})[:_MAX_LINKS])
 
     def _decoded(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry | None:
         try:
@@ -233,13 +231,3 @@ class LearnerTerm:
             if trimmed and surplus >= 2 * _TRIM_ENTRIES:
                 # The rest goes in the next steps, so that a large one does not stop learning.
                 self._clean_up_at = 0.0
-
-
-def _link(current: trace.Span, traceparents: set[str]) -> None:
-    """Links the span of a batch to the requests that it learned from."""
-    if not current.is_recording():
-        return
-    for traceparent in sorted(traceparents - {""})[:_MAX_LINKS]:
-        context = trace.get_current_span(parse_traceparent(traceparent)).get_span_context()
-        if context.is_valid:
-            current.add_link(context)

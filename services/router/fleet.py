@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from services.common.profile_prior import request_prior
 from services.common.zoo import Zoo
 from services.core.energy_model import StepLaw
 from services.core.events import FloatArray
@@ -74,6 +75,7 @@ class Fleet:
         self._index = {model_id: i for i, model_id in enumerate(zoo.model_ids)}
         self._models, self._clock, self.workers = zoo.models, clock, list(workers)
         self._first_tokens = [_FirstToken() for _ in zoo.models]
+        self._expected_first_tokens = [request_prior(model).first_token_seconds for model in zoo.models]
         self._windows = [model.context_window_tokens for model in zoo.models]
         costs = [model.step_energy for model in zoo.models]
         self._step_laws = [StepLaw(c.step_joules, c.decode_joules) for c in costs]
@@ -192,13 +194,13 @@ class Fleet:
         known.seen_at = now
 
     def first_token_seconds(self, index: int) -> float | None:
-        """Moving mean of a model's time to first token; None if it had none lately.
+        """Moving mean of a model's time to first token; if it had none lately its profile's or None.
 
         It is forgotten after a while, so that a model that was slow gets another chance.
         """
         known = self._first_tokens[index]
         if self._clock() - known.seen_at > _FIRST_TOKEN_MEMORY_SECONDS:
-            return None
+            return self._expected_first_tokens[index]
         return known.seconds
 
 

@@ -1,9 +1,13 @@
 """Metrics of the router. No request ids: they would make every point a series of its own."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from services.common.telemetry import meter
 from services.core.events import Decision, Outcome, Redecision
+
+# The library's own boundaries are meant for milliseconds.
+_BUCKETS_SECONDS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
 
 
 class Instruments:
@@ -18,10 +22,16 @@ class Instruments:
             "messplus.router.generations", "{generation}", "Generations by model, role and finish reason"
         )
         self._latency = create.create_histogram(
-            "messplus.router.generation.duration", "s", "Dispatch to end of served generations"
+            "messplus.router.generation.duration",
+            "s",
+            "Dispatch to end of served generations",
+            explicit_bucket_boundaries_advisory=_BUCKETS_SECONDS,
         )
         self._first_token = create.create_histogram(
-            "messplus.router.time_to_first_token", "s", "Dispatch to first token of served generations"
+            "messplus.router.time_to_first_token",
+            "s",
+            "Dispatch to first token of served generations",
+            explicit_bucket_boundaries_advisory=_BUCKETS_SECONDS,
         )
         self._batch = create.create_histogram(
             "messplus.router.commit.batch_size", "{event}", "Events per batch appended to the log"
@@ -55,16 +65,13 @@ class Instruments:
     def committed(self, events: Sequence[Decision | Redecision | Outcome]) -> None:
         """A batch is in the log."""
         self._batch.record(len(events))
-        for event in events:
-            if isinstance(event, Decision):
-                self._requests.add(
-                    1,
-                    {
-                        "messplus.model": event.model_id,
-                        "messplus.sla_class": event.sla_class,
-                        "explored": event.explored,
-                    },
-                )
+        decisions = (event for event in events if isinstance(event, Decision))
+        counts = Counter((event.model_id, event.sla_class, event.explored) for event in decisions)
+        for (model_id, sla_class, explored), count in counts.items():
+            self._requests.add(
+                count,
+                {"messplus.model": model_id, "messplus.sla_class": sla_class, "explored": explored},
+            )
 
     def degraded(self, is_degraded: bool) -> None:
         """The log went out of reach or came back."""

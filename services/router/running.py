@@ -5,8 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from opentelemetry.trace import SpanKind
-
+from services.common.spans import SpanKind
 from services.common.telemetry import span
 from services.core.events import Role
 from services.router.fleet import Fleet, WorkerState

@@ -37,6 +37,7 @@ from services.router.routes import Shared
 from services.router.running import Explorations
 from services.router.servicer import SERVICE, RouterServicer
 from services.router.settings import RouterSettings
+from services.router.sla_gauges import show_classes
 from services.router.snapshots import follow_snapshots
 from services.router.workers import Workers
 
@@ -79,6 +80,7 @@ class Router:
         self.shared = _shared(settings, zoo, self._client, self._keys, self._energy)
         self.workers = Workers(GrpcWorker, lambda: self.routes.fleet, zoo.routing.request_timeout_seconds)
         self.routes = self.shared.routes(zoo, self.workers.of(zoo))
+        show_classes(lambda: self.routes.views.classes(""))
 
     async def servicer(self) -> RouterServicer:
         """The RPCs over these parts. Waits for Redis."""

@@ -62,6 +62,7 @@ class Generations:
             names.PROVIDER: engine.info.engine,
             names.MODEL: model_id,
         }
+        self._instruments.show_load(lambda: self.load, {names.MODEL: model_id})
 
     @property
     def load(self) -> Load:
@@ -110,7 +111,7 @@ class Generations:
                     async for event in self._generate(task, arrived):
                         generation.put(event)
                         sent_tokens += event.token_count if isinstance(event, TextDelta) else 0
-                current.set_attribute(names.OUTPUT_TOKENS, sent_tokens)
+                current.set_attributes({names.OUTPUT_TOKENS: sent_tokens})
         except asyncio.CancelledError:
             self._instruments.cancelled.add(1, self._attributes)
             raise

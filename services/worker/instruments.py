@@ -1,6 +1,11 @@
 """Names of this service's spans and metrics (OpenTelemetry's GenAI conventions)."""
 
+from collections.abc import Callable, Iterable, Mapping
+
+from opentelemetry.metrics import CallbackOptions, Observation
+
 from services.common.telemetry import meter
+from services.worker.ports import Load
 
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
@@ -30,3 +35,16 @@ class Instruments:
         self.cancelled = m.create_counter(
             "messplus.worker.cancelled", "{request}", "Generations that were cancelled"
         )
+
+    def show_load(self, look: Callable[[], Load], attributes: Mapping[str, str]) -> None:
+        """Makes gauges of what runs and waits; they ask whenever somebody collects."""
+
+        def running(_: CallbackOptions) -> Iterable[Observation]:
+            yield Observation(look().running, dict(attributes))
+
+        def waiting(_: CallbackOptions) -> Iterable[Observation]:
+            yield Observation(look().waiting, dict(attributes))
+
+        create, unit = meter().create_observable_gauge, "{request}"
+        create("messplus.worker.running", [running], unit, "Generations that run now")
+        create("messplus.worker.waiting", [waiting], unit, "Generations that wait for a place")

@@ -14,14 +14,17 @@ from services.core.errors import StateUnavailableError
 from services.worker.ports import Load, LoadBoard, StepSink
 from services.worker.steps import StepRecorder, StepReport
 
+LOOK_SECONDS = 0.02
 REPORT_SECONDS = 0.1
+CLOSING_SECONDS = 0.5
+"""After the last step the counter still has to show it, and figures wait for a report from after that."""
 IDLE_REPORT_SECONDS = 1.0
 LOAD_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
 
 class StepReporter:
-    """Sends step reports: about every 0.1 s while there is work, else every second."""
+    """Sends step reports: every 0.1 s during work, at every look for a moment after it, then every second."""
 
     def __init__(self, recorder: StepRecorder, sink: StepSink) -> None:
         self._recorder, self._sink = recorder, sink
@@ -38,14 +41,18 @@ class StepReporter:
     async def run(self) -> None:
         """Reports until `stop`, then sends what is left and ends the stream."""
         loop = asyncio.get_running_loop()
-        last = -IDLE_REPORT_SECONDS
+        told = worked = -IDLE_REPORT_SECONDS
         while not self._stopping.is_set():
-            idle = not self._recorder.active and loop.time() - last >= IDLE_REPORT_SECONDS
-            if self._pending or self._recorder.has_steps or idle:
-                last = loop.time()
+            now, is_active = loop.time(), self._recorder.active > 0
+            if is_active or self._recorder.has_steps:
+                worked = now
+            is_closing = not is_active and now - worked < CLOSING_SECONDS
+            is_due = now - told >= (REPORT_SECONDS if self._pending or is_active else IDLE_REPORT_SECONDS)
+            if is_closing or is_due:
+                told = now
                 await self._send()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), REPORT_SECONDS)
+                await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
         while await self._send() and (self._pending or self._recorder.has_steps):
             pass
         await self._sink.close()

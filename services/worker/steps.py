@@ -25,7 +25,7 @@ class StepTier(Enum):
 
 
 MAX_PENDING_STEPS = 20_000
-MAX_REPORT_WORK = 2000  # pieces of work, each up to about 350 bytes on the wire: well within one message
+MAX_REPORT_WORK = 2000  # pieces of work, at worst each of another generation: well within one message
 
 
 @dataclass(frozen=True, slots=True)

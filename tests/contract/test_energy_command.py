@@ -60,11 +60,15 @@ async def zoo(redis_url: str, tmp_path: Path) -> AsyncIterator[Path]:
 
 
 def report(second: int, finished: bool = False) -> pb.ReportStepsRequest:
-    work = pb.SequenceWork(request_id="r", generation_id="r.0", decode_tokens=1, finished=finished)
-    step = pb.EngineStep(start_nanoseconds=1, end_nanoseconds=SECOND, work=[work])
+    told = pb.ReportedGeneration(request_id="r", generation_id="r.0", finished=finished)
+    step = pb.EngineStep(
+        start_nanoseconds=1, end_nanoseconds=SECOND, generations=[0],
+        prefill_tokens=[0], decode_tokens=[1], context_tokens=[0],
+    )  # fmt: skip
     return pb.ReportStepsRequest(
         worker_id="w", model_id="small", boot_id="elsewhere", monotonic_nanoseconds=1 + second * SECOND,
-        cpu_seconds=0.5 * second, steps=[step] if finished else [], tier=common_pb2.STEP_TIER_TOKEN_TIMES,
+        cpu_seconds=0.5 * second, generations=[told] if finished else [], steps=[step] if finished else [],
+        tier=common_pb2.STEP_TIER_TOKEN_TIMES,
     )  # fmt: skip
 
 

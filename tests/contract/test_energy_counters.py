@@ -74,14 +74,17 @@ class Worker:
 
     async def report(self) -> None:
         now = time.monotonic_ns()
-        work = pb.SequenceWork(
-            request_id=f"r{self._count}", generation_id=f"g{self._count}", decode_tokens=1, finished=True
+        told = pb.ReportedGeneration(
+            request_id=f"r{self._count}", generation_id=f"g{self._count}", finished=True
         )
-        step = pb.EngineStep(start_nanoseconds=self.last, end_nanoseconds=now, work=[work])
+        step = pb.EngineStep(
+            start_nanoseconds=self.last, end_nanoseconds=now, generations=[0],
+            prefill_tokens=[0], decode_tokens=[1], context_tokens=[0],
+        )  # fmt: skip
         await self._call.write(
             pb.ReportStepsRequest(
                 worker_id="w", model_id="small", boot_id=self._boot_id, monotonic_nanoseconds=now,
-                steps=[step], tier=common_pb2.STEP_TIER_TOKEN_TIMES, device_ids=UUIDS,
+                generations=[told], steps=[step], tier=common_pb2.STEP_TIER_TOKEN_TIMES, device_ids=UUIDS,
             )
         )  # fmt: skip
         self.last, self._count = now, self._count + 1

@@ -80,20 +80,36 @@ def reports(generations: int, worker_id: str = "w") -> Iterator[pb.ReportStepsRe
     start = time.monotonic_ns()
     for i in range(generations + 2):
         now = start + i * 7 * MILLISECOND
-        work = [
-            pb.SequenceWork(
-                request_id=f"r{g}", generation_id=f"g{g}", prefill_tokens=9 * (g == i - 1), decode_tokens=1,
-                context_tokens=40 + i, finished=g == i - 2,
-            )
-            for g in (i - 1, i - 2)
-            if 0 <= g < generations
-        ]  # fmt: skip
-        step = pb.EngineStep(start_nanoseconds=now - 7 * MILLISECOND, end_nanoseconds=now, work=work)
+        active = [g for g in (i - 1, i - 2) if 0 <= g < generations]
+        step = pb.EngineStep(
+            start_nanoseconds=now - 7 * MILLISECOND, end_nanoseconds=now, generations=range(len(active)),
+            prefill_tokens=[9 * (g == i - 1) for g in active], decode_tokens=[1 for _ in active],
+            context_tokens=[40 + i for _ in active],
+        )  # fmt: skip
+        told = [
+            pb.ReportedGeneration(request_id=f"r{g}", generation_id=f"g{g}", finished=g == i - 2)
+            for g in active
+        ]
         yield pb.ReportStepsRequest(
             worker_id=worker_id, model_id="small", boot_id="boot", monotonic_nanoseconds=now,
-            cpu_seconds=2.0 + cpu_seconds(i), steps=[step] if work else [],
+            cpu_seconds=2.0 + cpu_seconds(i), generations=told, steps=[step] if active else [],
             tier=common_pb2.STEP_TIER_TOKEN_TIMES,
         )  # fmt: skip
+
+
+def alone(**change: list[int]) -> dict[str, Any]:
+    """The generations and the only step of a report, with a change to the step."""
+    columns = {
+        "generations": [0],
+        "prefill_tokens": [0],
+        "decode_tokens": [1],
+        "context_tokens": [1],
+        **change,
+    }
+    return {
+        "generations": [pb.ReportedGeneration(request_id="r", generation_id="g")],
+        "steps": [pb.EngineStep(end_nanoseconds=9, **columns)],
+    }
 
 
 def cpu_seconds(i: int) -> float:
@@ -216,17 +232,10 @@ def own_boot_id() -> str:
             {"steps": [pb.EngineStep(start_nanoseconds=9, end_nanoseconds=1 << 60)]},
             "steps[0].end_nanoseconds",
         ),
-        (
-            {
-                "steps": [
-                    pb.EngineStep(
-                        end_nanoseconds=9,
-                        work=[pb.SequenceWork(request_id="r", generation_id="g", decode_tokens=-1)],
-                    )
-                ]
-            },
-            "steps[0].work[0].decode_tokens",
-        ),
+        (alone(decode_tokens=[-1]), "steps[0].decode_tokens"),
+        (alone(context_tokens=[1, 2]), "steps[0].context_tokens"),
+        (alone(generations=[1]), "steps[0].generations"),
+        ({**alone(), "generations": [pb.ReportedGeneration(request_id="r")]}, "generations[0].generation_id"),
         (
             {
                 "steps": [

@@ -37,15 +37,24 @@ class EnergyDouble(energy_service_pb2_grpc.EnergyServiceServicer):
 
     def __init__(self) -> None:
         self.reports: list[energy_service_pb2.ReportStepsRequest] = []
+        self.refusal = ""
+        """Why the next report is refused."""
 
     async def ReportSteps(self, request_iterator, context):  # type: ignore[no-untyped-def]  # noqa: N802
         async for report in request_iterator:
+            if self.refusal:
+                reason, self.refusal = self.refusal, ""
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, reason)
             self.reports.append(report)
         return energy_service_pb2.ReportStepsResponse()
 
     @property
-    def work(self) -> list[energy_service_pb2.SequenceWork]:
-        return [work for report in self.reports for step in report.steps for work in step.work]
+    def generations(self) -> list[energy_service_pb2.ReportedGeneration]:
+        return [each for report in self.reports for each in report.generations]
+
+    def tokens(self, name: str) -> int:
+        """All tokens of a kind: prefill_tokens, decode_tokens."""
+        return sum(sum(getattr(step, name)) for report in self.reports for step in report.steps)
 
 
 class Worker:
@@ -170,18 +179,35 @@ async def test_a_generation_streams_and_its_work_is_reported(
     assert responses[-1].finished.usage.completion_tokens == 3
 
     async def reported() -> bool:
-        return any(work.finished for work in energy[0].work)
+        return any(each.finished for each in energy[0].generations)
 
     await eventually(reported)
-    work, reports = energy[0].work, energy[0].reports
+    reports = energy[0].reports
     assert all(list(report.device_ids) == DEVICES for report in reports)
-    assert sum(w.prefill_tokens for w in work) == sum(w.decode_tokens for w in work) == 3
-    assert {(w.request_id, w.generation_id) for w in work} == {("r", "g")}
+    assert energy[0].tokens("prefill_tokens") == energy[0].tokens("decode_tokens") == 3
+    assert {(each.request_id, each.generation_id) for each in energy[0].generations} == {("r", "g")}
     assert reports[0].warming_up
     assert not reports[-1].warming_up
     assert {report.tier for report in reports} == {common_pb2.STEP_TIER_TOKEN_TIMES}
     assert reports[-1].cpu_seconds > reports[0].cpu_seconds > 0
     assert all(report.boot_id for report in reports)
+
+
+async def test_a_refused_report_is_logged_with_its_reason_and_later_ones_arrive(
+    worker: Worker, energy: tuple[EnergyDouble, int]
+) -> None:
+    energy[0].refusal = "device_ids[0] is 'GPU-9'; the meters here: GPU-0"
+
+    async def logged() -> bool:
+        return "refused a report of echo: device_ids[0] is 'GPU-9'" in worker.log
+
+    await eventually(logged)
+    assert [response async for response in worker.generate("one two three")]
+
+    async def reported() -> bool:
+        return any(each.finished for each in energy[0].generations)
+
+    await eventually(reported)
 
 
 async def test_a_client_that_goes_away_stops_the_engine(
@@ -192,10 +218,10 @@ async def test_a_client_that_goes_away_stops_the_engine(
     call.cancel()
 
     async def stopped() -> bool:
-        return any(work.finished for work in energy[0].work)
+        return any(each.finished for each in energy[0].generations)
 
     await eventually(stopped)
-    assert sum(work.decode_tokens for work in energy[0].work) < 250
+    assert energy[0].tokens("decode_tokens") < 250
 
     async def idle() -> bool:
         return (await load_of(redis_url)).get("running") == 0
@@ -210,7 +236,7 @@ async def test_a_deadline_stops_the_engine(worker: Worker, energy: tuple[EnergyD
     assert end.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
     async def stopped() -> bool:
-        return any(work.finished for work in energy[0].work)
+        return any(each.finished for each in energy[0].generations)
 
     await eventually(stopped)
 
@@ -282,10 +308,10 @@ async def test_steps_wait_for_an_energy_service_that_comes_later(tmp_path: Path)
         await server.start()
 
         async def arrived() -> bool:
-            return any(work.finished for work in double.work)
+            return any(each.finished for each in double.generations)
 
         await eventually(arrived)
-        assert sum(work.decode_tokens for work in double.work) == 3
+        assert double.tokens("decode_tokens") == 3
         assert double.reports[0].warming_up
         await server.stop(None)
 

@@ -11,10 +11,10 @@ from services.core.attribution import (
     GenerationWork,
     Step,
     StepCoefficients,
+    StepWork,
     UnattributedReason,
     Window,
     WindowAttribution,
-    apportion,
     attribute_window,
 )
 
@@ -44,7 +44,7 @@ def steps(draw: st.DrawFn) -> Step:
     return Step(
         start,
         start + draw(st.integers(1, 4 * SECOND)),
-        tuple(draw(st.lists(works, max_size=4, unique_by=lambda work: work.generation_id))),
+        StepWork.of(*draw(st.lists(works, max_size=4, unique_by=lambda work: work.generation_id))),
         draw(st.one_of(coefficients, st.just(FREE))),
     )
 
@@ -81,7 +81,8 @@ def test_the_order_of_the_steps_does_not_matter(
 ) -> None:
     shuffled = list(schedule)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert attribute_window(window, shuffled, idle_watts) == attribute_window(window, schedule, idle_watts)
+    before, after = (attribute_window(window, each, idle_watts) for each in (schedule, shuffled))
+    assert (after.shares, after.unattributed) == (before.shares, before.unattributed)
 
 
 @given(windows(), schedules, idle_powers, st.permutations(["a", "b", "c", "d"]))
@@ -101,7 +102,9 @@ def test_a_lone_generation_causes_everything_but_the_idle(
     window: Window, schedule: list[Step], idle_watts: float
 ) -> None:
     lone = [
-        Step(s.start_nanoseconds, s.end_nanoseconds, (GenerationWork("a", 3, 1, 3),), s.coefficients)
+        Step(
+            s.start_nanoseconds, s.end_nanoseconds, StepWork.of(GenerationWork("a", 3, 1, 3)), s.coefficients
+        )
         for s in schedule
     ]
     attribution = attribute_window(window, lone, idle_watts)
@@ -113,7 +116,9 @@ def test_a_lone_generation_causes_everything_but_the_idle(
 
 
 def test_weights_follow_the_affine_model_by_hand() -> None:
-    both = Step(0, SECOND, (GenerationWork("a", 100, 0, 100), GenerationWork("b", 0, 4, 200)), COSTS)
+    both = Step(
+        0, SECOND, StepWork.of(GenerationWork("a", 100, 0, 100), GenerationWork("b", 0, 4, 200)), COSTS
+    )
     # f = 10 W x 1 s + 0.1 J = 10.1 J, half each; a: 100 (0.02 + 1e-6 x 100) + 1e-5 x 100 = 2.011 J;
     # b: 4 x 0.05 + 1e-5 x 200 = 0.202 J. All weights: 12.313 J.
     attribution = attribute_window(Window(0, SECOND, 12_313_000), [both], idle_watts=10.0)
@@ -125,16 +130,16 @@ def test_weights_follow_the_affine_model_by_hand() -> None:
 
 
 def test_only_the_part_of_a_step_inside_the_window_counts() -> None:
-    long = Step(0, 4 * SECOND, (GenerationWork("long", 0, 40, 0),), COSTS)
-    short = Step(3 * SECOND, 4 * SECOND, (GenerationWork("short", 0, 10, 0),), COSTS)
+    long = Step(0, 4 * SECOND, StepWork.of(GenerationWork("long", 0, 40, 0)), COSTS)
+    short = Step(3 * SECOND, 4 * SECOND, StepWork.of(GenerationWork("short", 0, 10, 0)), COSTS)
     attribution = attribute_window(Window(3 * SECOND, 5 * SECOND, 625_000), [long, short], idle_watts=0.0)
     # long: (40 x 0.05 + 0.1) / 4 = 0.525 J; short: 10 x 0.05 + 0.1 = 0.6 J
     assert _totals(attribution.shares) == {"long": 291_667, "short": 333_333}
 
 
 def test_idle_power_counts_only_while_no_step_runs() -> None:
-    step = Step(SECOND, 2 * SECOND, (GenerationWork("a", 0, 1, 0),), COSTS)
-    overlapping = Step(SECOND + SECOND // 2, 3 * SECOND, (GenerationWork("a", 0, 1, 0),), COSTS)
+    step = Step(SECOND, 2 * SECOND, StepWork.of(GenerationWork("a", 0, 1, 0)), COSTS)
+    overlapping = Step(SECOND + SECOND // 2, 3 * SECOND, StepWork.of(GenerationWork("a", 0, 1, 0)), COSTS)
     attribution = attribute_window(Window(0, 4 * SECOND, 100_000_000), [step, overlapping], idle_watts=5.0)
     assert attribution.unattributed == {UnattributedReason.IDLE: 10_000_000}
     assert _totals(attribution.shares) == {"a": 90_000_000}
@@ -156,33 +161,19 @@ def test_a_window_without_steps_is_idle_up_to_the_idle_power(
 
 
 def test_a_step_that_served_nobody_is_overhead() -> None:
-    nobody = Step(0, SECOND, (), COSTS)
+    nobody = Step(0, SECOND, StepWork.of(), COSTS)
     attribution = attribute_window(Window(0, SECOND, 7), [nobody], idle_watts=5.0)
     assert attribution.unattributed == {UnattributedReason.OVERHEAD: 7}
 
 
 def test_without_weights_time_is_shared_equally() -> None:
-    both = Step(0, SECOND, (GenerationWork("a", 1, 0, 0), GenerationWork("b", 9, 0, 0)), FREE)
-    alone = Step(SECOND, 2 * SECOND, (GenerationWork("b", 1, 0, 0),), FREE)
+    both = Step(0, SECOND, StepWork.of(GenerationWork("a", 1, 0, 0), GenerationWork("b", 9, 0, 0)), FREE)
+    alone = Step(SECOND, 2 * SECOND, StepWork.of(GenerationWork("b", 1, 0, 0)), FREE)
     attribution = attribute_window(Window(0, 2 * SECOND, 400), [both, alone], idle_watts=0.0)
     assert attribution.shares == {
         "a": EnergyShare(shared_microjoules=100),
         "b": EnergyShare(shared_microjoules=300),
     }
-
-
-@given(st.integers(0, 10**15), st.dictionaries(st.text(), st.floats(0, 1e300), min_size=1))
-def test_apportion_stays_within_one_of_the_exact_part(whole: int, weights: dict[str, float]) -> None:
-    if not any(weights.values()):
-        with pytest.raises(ValueError, match="above 0"):
-            apportion(whole, weights)
-        return
-    parts = apportion(whole, weights)
-    assert sum(parts.values()) == whole
-    largest = max(weights.values())
-    scale = sum(weight / largest for weight in weights.values())
-    for key, weight in weights.items():
-        assert parts[key] == pytest.approx(whole * (weight / largest) / scale, rel=1e-9, abs=1 + 1e-9)
 
 
 @pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf")])
@@ -192,7 +183,7 @@ def test_senseless_numbers_are_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="idle_watts"):
         attribute_window(Window(0, 1, 1), [], bad)
     with pytest.raises(ValueError, match="must be after"):
-        Step(5, 5, (), COSTS)
+        Step(5, 5, StepWork.of(), COSTS)
     with pytest.raises(ValueError, match="energy_microjoules"):
         Window(0, 1, -1)
 
@@ -206,8 +197,8 @@ def _reaches(step: Step, window: Window) -> bool:
 
 
 def _rename(step: Step, names: dict[str, str]) -> Step:
-    work = tuple(
+    work = [
         GenerationWork(names[w.generation_id], w.prefill_tokens, w.decode_tokens, w.context_tokens)
         for w in step.work
-    )
-    return Step(step.start_nanoseconds, step.end_nanoseconds, work, step.coefficients)
+    ]
+    return Step(step.start_nanoseconds, step.end_nanoseconds, StepWork.of(*work), step.coefficients)

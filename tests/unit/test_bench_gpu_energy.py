@@ -11,11 +11,11 @@ from bench.gpu_energy import Plan, chosen_meter, main, mean_watts, measure
 from bench.gpu_findings import markdown, table
 from bench.gpu_fit import NAMES, fit_steps
 from bench.gpu_transformer import SHAPES, Shape, TorchMissing, Transformer, import_torch
-from services.core.attribution import GenerationWork
+from services.core.attribution import GenerationWork, StepWork
 from services.core.energy_ledger import Reading
 from services.energy.meters.base import Unavailable
 from services.energy.meters.sampled import MeterReadError
-from services.energy.reports import ReportedStep, ReportedWork
+from services.energy.reports import ReportedStep
 from tests.nvml_stand_in import StandIn
 
 MILLISECOND = 1_000_000
@@ -134,7 +134,7 @@ def world(idle_watts: float) -> tuple[list[Reading], list[ReportedStep]]:
             for i, x in enumerate(contexts)
         ]
         end = now + int(rng.integers(10, 30)) * MILLISECOND
-        steps.append(ReportedStep(now, end, tuple(ReportedWork("r", w, False, "") for w in work)))
+        steps.append(ReportedStep(now, end, StepWork.of(*work)))
         features = [prompt, prompt * int(contexts[0]), batch, int(contexts.sum()), 1]
         joules = float(COSTS @ features) + idle_watts * (end - now) * 1e-9
         done.append((end, done[-1][1] + joules))

@@ -13,6 +13,7 @@ from services.core.attribution import (
     GenerationWork,
     Step,
     StepCoefficients,
+    StepWork,
     Window,
     attribute_window,
 )
@@ -38,7 +39,7 @@ def steps(seed: int, count: int, prefill: bool = True) -> list[Step]:
             work.append(GenerationWork("new", prompt, 1, prompt))
         length = int((8 + 0.1 * batch + random.exponential(1)) * MILLISECOND)
         now += 2_000 * MILLISECOND if random.random() < 0.004 else 0
-        made.append(Step(now, now + length, tuple(work), TRUE))
+        made.append(Step(now, now + length, StepWork.of(*work), TRUE))
         now += length
     return made
 
@@ -116,7 +117,7 @@ def test_only_the_ratios_of_the_prior_count(scale: float) -> None:
 
 def test_what_traffic_does_not_tell_apart_stays_as_the_prior_says() -> None:
     calibration = StepCalibration(PRIOR)
-    features = np.array([step_features([GenerationWork("g", 0, 1, 100)])] * MIN_WINDOWS)
+    features = np.array([step_features(StepWork.of(GenerationWork("g", 0, 1, 100)))] * MIN_WINDOWS)
     calibration.observe(features, np.full(MIN_WINDOWS, 1.204))
     found, share = calibration.coefficients, 1.204 / (0.7 + 100 * 4e-5 + 0.5)
     # One kind of step only: the sum is known, its parts keep the prior's ratios; prompts were never seen.
@@ -135,7 +136,7 @@ def test_too_few_windows_change_nothing() -> None:
 
 @pytest.mark.parametrize("decoded", [0, 1, 2, 3, 5, 64, 100, 512, 2000])
 def test_hats_reproduce_every_affine_law_of_the_batch(decoded: int) -> None:
-    row = step_features([GenerationWork("g", 0, decoded, 0)])
+    row = step_features(StepWork.of(GenerationWork("g", 0, decoded, 0)))
     knots = [0, *(2**i for i in range(10))]
     assert sum(row[5:]) == pytest.approx(1.0)
     assert float(np.dot(row[5:], knots)) == pytest.approx(decoded)
@@ -180,16 +181,16 @@ def test_conservation_and_symmetry_with_calibrated_coefficients(seed: int) -> No
     ]
     energy = int(random.integers(1, 10**9))
     window = Window(0, 10**8, energy)
-    shares = attribute_window(window, [Step(0, 10**8, tuple(work), costs)], 80.0).shares
+    shares = attribute_window(window, [Step(0, 10**8, StepWork.of(*work), costs)], 80.0).shares
     assert sum(share.total_microjoules for share in shares.values()) == energy
     order = random.permutation(30)
-    shuffled = tuple(work[i] for i in order)
+    shuffled = StepWork.of(*(work[i] for i in order))
     assert attribute_window(window, [Step(0, 10**8, shuffled, costs)], 80.0).shares == shares
 
 
 def test_one_request_alone_pays_the_rise_of_the_counter_less_the_idle() -> None:
     costs = calibrated().models["m"].coefficients
-    alone = Step(250 * MILLISECOND, 1000 * MILLISECOND, (GenerationWork("a", 10, 1, 10),), costs)
+    alone = Step(250 * MILLISECOND, 1000 * MILLISECOND, StepWork.of(GenerationWork("a", 10, 1, 10)), costs)
     attribution = attribute_window(Window(0, 1000 * MILLISECOND, 300_000_001), [alone], 100.0)
     share: EnergyShare = attribution.shares["a"]
     assert share.total_microjoules == 300_000_001 - 25_000_000

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from energy_reports import Told, of, told, worker_report
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from services.energy.meters.base import Observed, Unavailable
 from services.energy.outbox import Outbox
 from services.energy.power import PowerGauge
 from services.energy.recent import RecentEnergy
-from services.energy.reports import Receipt, ReportedStep, ReportedWork, WorkerReport
+from services.energy.reports import Receipt, ReportedGeneration, WorkerReport
 
 SECOND = 1_000_000_000
 WATTS = 10.0
@@ -29,20 +30,17 @@ def settings(idle_watts: float = 0.0) -> AccountingSettings:
     return AccountingSettings(WATTS, idle_watts, {"small": costs, "large": costs}, "boot", 10.0)
 
 
-def work(generation_id: str, finished: bool = False) -> ReportedWork:
-    return ReportedWork(f"r-{generation_id}", GenerationWork(generation_id, 0, 1, 0), finished, "")
+def work(generation_id: str, finished: bool = False) -> tuple[GenerationWork, ReportedGeneration]:
+    return of(GenerationWork(generation_id, 0, 1, 0), f"r-{generation_id}", finished)
 
 
 def report(
-    at: int, cpu_seconds: float, *steps: ReportedStep, worker_id: str = "w", warming_up: bool = False
+    at: int, cpu_seconds: float, *steps: Told, worker_id: str = "w", warming_up: bool = False
 ) -> WorkerReport:
-    return WorkerReport(
-        worker_id, "small", "boot", at * SECOND, cpu_seconds, steps, "B", warming_up=warming_up
-    )
+    return worker_report(worker_id, at, cpu_seconds, steps, warming_up)
 
 
-def step(start: int, end: int, *works: ReportedWork) -> ReportedStep:
-    return ReportedStep(start * SECOND, end * SECOND, works)
+step = told
 
 
 class Bench:
@@ -319,8 +317,8 @@ def test_recent_figures_are_bounded_and_what_came_since_the_start_wins() -> None
     recent.refill([figure("old"), figure("older"), figure("new", 1.0)])
     assert [event.energy_joules for event in recent.of_request("r-new")] == [5.0]
     assert recent.of_request("r-old") == []
-    assert "older" in recent
-    assert "old" not in recent
+    assert "older" in recent.generation_ids
+    assert "old" not in recent.generation_ids
 
 
 def test_power_is_the_rise_over_the_time() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from energy_reports import Told, of, told, worker_report
 from messplus.common.v1 import common_pb2
 from messplus.energy.v1 import energy_service_pb2 as pb
 
@@ -14,7 +15,7 @@ from services.core.events import EnergyAttributed
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.meters.base import Observed
 from services.energy.recent import RecentEnergy
-from services.energy.reports import Receipt, ReportedStep, ReportedWork, WorkerReport
+from services.energy.reports import Receipt, WorkerReport
 from services.energy.validation import parse_report
 
 SECOND = 1_000_000_000
@@ -68,13 +69,12 @@ class Host:
         return {reason: joules for reason, joules in reasons.items() if joules}
 
 
-def step(start: int, end: int, generation_id: str) -> ReportedStep:
-    work = ReportedWork("r", GenerationWork(generation_id, 0, 1, 0), True, "")
-    return ReportedStep(start * SECOND, end * SECOND, (work,))
+def step(start: int, end: int, generation_id: str, finished: bool = True) -> Told:
+    return told(start, end, of(GenerationWork(generation_id, 0, 1, 0), "r", finished))
 
 
-def report(at: int, *steps: ReportedStep, worker: str = "w") -> WorkerReport:
-    return WorkerReport(worker, "small", "boot", at * SECOND, 0.0, steps, "B")
+def report(at: int, *steps: Told, worker: str = "w") -> WorkerReport:
+    return worker_report(worker, at, 0.0, steps)
 
 
 def refusal(host: Host, told: WorkerReport) -> str:
@@ -119,8 +119,7 @@ def test_what_a_known_worker_may_not_say_changes_nothing_of_its_work(
 ) -> None:
     host = Host("w")
     host.wait(1)
-    begun = step(0, 1, "a")
-    host.take(report(1, replace(begun, work=(replace(begun.work[0], finished=False),))))
+    host.take(report(1, step(0, 1, "a", finished=False)))
     host.wait(2)
     assert refusal(host, replace(report(2, step(1, 2, "a")), **change)).startswith(says)  # type: ignore[arg-type]
     assert host.joules() == {}
@@ -151,8 +150,7 @@ def test_a_step_from_before_the_last_report_is_late_and_not_charged() -> None:
 def test_a_late_step_that_ends_a_generation_makes_its_figure_final() -> None:
     host = Host("w")
     host.wait(2)
-    begun = step(0, 1, "a")
-    host.take(report(2, replace(begun, work=(replace(begun.work[0], finished=False),))))
+    host.take(report(2, step(0, 1, "a", finished=False)))
     assert host.joules() == {}
     assert host.take(report(2, step(1, 2, "a"))).late_steps == 1
     assert host.joules() == {"a": 10.0}
@@ -171,16 +169,17 @@ def test_what_only_a_late_step_explains_is_late() -> None:
 
 
 def wire(*spans: tuple[int, int, str]) -> pb.ReportStepsRequest:
+    names = sorted({name for _, _, name in spans})
     steps = [
         pb.EngineStep(
-            start_nanoseconds=start,
-            end_nanoseconds=end,
-            work=[pb.SequenceWork(request_id="r", generation_id=name, decode_tokens=1)],
+            start_nanoseconds=start, end_nanoseconds=end, generations=[names.index(name)],
+            prefill_tokens=[0], decode_tokens=[1], context_tokens=[0],
         )
         for start, end, name in spans
-    ]
+    ]  # fmt: skip
     return pb.ReportStepsRequest(
         worker_id="w", model_id="small", monotonic_nanoseconds=100, steps=steps,
+        generations=[pb.ReportedGeneration(request_id="r", generation_id=name) for name in names],
         tier=common_pb2.STEP_TIER_TOKEN_TIMES,
     )  # fmt: skip
 
@@ -189,8 +188,8 @@ def wire(*spans: tuple[int, int, str]) -> pb.ReportStepsRequest:
     ("spans", "field", "says"),
     [
         ([(5, 9, "a"), (1, 4, "b")], "steps[1].end_nanoseconds", "is 4, out of order: the step before ends"),
-        ([(1, 5, "a"), (4, 9, "a")], "steps[1].work[0].generation_id", "is 'a', whose last step ends at 5"),
-        ([(1, 5, "a"), (1, 5, "a")], "steps[1].work[0].generation_id", "after this one starts at 1"),
+        ([(1, 5, "a"), (4, 9, "a")], "steps[1].generations", "has 0, whose last step ends at 5"),
+        ([(1, 5, "a"), (1, 5, "a")], "steps[1].generations", "after this one starts at 1"),
         ([(1, 500, "a")], "steps[0].end_nanoseconds", "not after the report at 100"),
     ],
 )

@@ -7,6 +7,7 @@ from services.core.attribution import (
     GenerationWork,
     Step,
     StepCoefficients,
+    StepWork,
     UnattributedReason,
     WindowAttribution,
 )
@@ -18,7 +19,7 @@ SECOND = 1_000_000_000
 
 
 def step(start: int, end: int, generation_id: str = "a") -> Step:
-    return Step(start, end, (GenerationWork(generation_id, 0, 1, 0),), COSTS)
+    return Step(start, end, StepWork.of(GenerationWork(generation_id, 0, 1, 0)), COSTS)
 
 
 def ledger(idle_watts: float = 0.0, final: frozenset[str] = frozenset(), windows: int = 100) -> EnergyLedger:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from energy_reports import of, told, worker_report
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -17,7 +18,7 @@ from services.energy import metrics
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.balance_sheet import REFRESH_SECONDS, BalanceSheet
 from services.energy.recent import RecentEnergy
-from services.energy.reports import Receipt, ReportedStep, ReportedWork, WorkerReport
+from services.energy.reports import Receipt
 
 SECOND = 1_000_000_000
 BALANCES = ("hw.energy", "messplus.energy.attributed", "messplus.energy.unattributed")
@@ -42,10 +43,10 @@ class Service:
         self.second += 2
         now = self.second * SECOND
         for number, worker in enumerate(("v", "w")):
-            work = ReportedWork("r", GenerationWork(f"{worker}{self.second}", 3, 1, 7), True, "")
-            step = ReportedStep(now - SECOND, now, (work,))
+            work = of(GenerationWork(f"{worker}{self.second}", 3, 1, 7), "r", True)
             cpu_seconds = self.second * 0.3712345 + number * 0.1
-            report = WorkerReport(worker, "small", "boot", now, cpu_seconds, (step,), "B")
+            steps = (told(self.second - 1, self.second, work),)
+            report = worker_report(worker, self.second, cpu_seconds, steps)
             self.accounting.take_report(report, now)
             if self.second % 3 == 0:
                 self.accounting.take_report(report, now)

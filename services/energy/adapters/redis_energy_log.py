@@ -8,6 +8,7 @@ import redis.asyncio as aioredis
 
 from services.common.event_codec import decode_entry, encode_event
 from services.common.keys import Keys
+from services.common.log_span import append_span
 from services.common.redis_client import or_unavailable
 from services.core.events import EnergyAttributed
 
@@ -27,7 +28,8 @@ class RedisEnergyLog:
         for event in events:
             kind, data = encode_event(event)
             pipeline.xadd(self._keys.events, {"type": kind, "data": data})
-        await or_unavailable(pipeline.execute())
+        with append_span(self._keys.events, [event.traceparent for event in events]):
+            await or_unavailable(pipeline.execute())
 
     async def tail(self, limit: int) -> list[EnergyAttributed]:
         """Reads backwards, page by page, at most ten entries of any kind per wanted event."""

@@ -10,6 +10,7 @@ import redis.asyncio as aioredis
 
 from services.common.event_codec import encode_event
 from services.common.keys import Keys
+from services.common.log_span import append_span
 from services.common.redis_client import call_function, or_unavailable
 from services.core.errors import OverloadedError
 from services.core.events import Label
@@ -19,7 +20,8 @@ MAX_BATCH_LABELS = 512
 _RETRY_SECONDS = 1.0
 _LINGER_SECONDS = 0.003
 
-Waiting = tuple[bytes, "asyncio.Future[str]"]
+Waiting = tuple[bytes, str, "asyncio.Future[str]"]
+"""Data, trace context, and where its position goes."""
 
 
 class RedisLabelLog:
@@ -36,7 +38,7 @@ class RedisLabelLog:
             raise OverloadedError("queue of labels", _RETRY_SECONDS)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[str] = loop.create_future()
-        self._waiting.append((encode_event(label)[1], done))
+        self._waiting.append((encode_event(label)[1], label.traceparent, done))
         if self._sender is None:
             self._sender = loop.create_task(self._send_all(), name="append labels")
         return done
@@ -55,15 +57,16 @@ class RedisLabelLog:
 
     async def _send(self, batch: list[Waiting]) -> None:
         try:
-            arguments = ["label", *(data for data, _ in batch)]
-            call = call_function(self._client, "messplus_append", [self._events], arguments)
-            positions: list[bytes] = await or_unavailable(call)
+            arguments = ["label", *(data for data, _, _ in batch)]
+            with append_span(self._events, [traceparent for _, traceparent, _ in batch]):
+                call = call_function(self._client, "messplus_append", [self._events], arguments)
+                positions: list[bytes] = await or_unavailable(call)
         except Exception as error:
             # Whatever went wrong is for those who wait to hear, not for this background task.
-            for _, done in batch:
+            for _, _, done in batch:
                 if not done.done():
                     done.set_exception(error)
             return
-        for (_, done), position in zip(batch, positions, strict=True):
+        for (_, _, done), position in zip(batch, positions, strict=True):
             if not done.done():
                 done.set_result(position.decode())

@@ -7,6 +7,7 @@ import redis.asyncio as aioredis
 
 from services.common.event_codec import decode_entry, encode_event
 from services.common.keys import Keys
+from services.common.log_span import append_span
 from services.common.redis_client import call_function, or_unavailable
 from services.core.events import Decision
 from services.router.ports import ClassState, Committed, LogEntry
@@ -42,7 +43,8 @@ class RedisEventLog:
         keys += [self._keys.decided(entry.event.request_id) for entry in entries]
         step = "" if expected_step is None else expected_step
         head: list[Any] = [self._ttl, len(classes), batch, step]
-        reply = await or_unavailable(call_function(self._client, "messplus_commit", keys, head + values))
+        with append_span(self._keys.events, [entry.event.traceparent for entry in entries]):
+            reply = await or_unavailable(call_function(self._client, "messplus_commit", keys, head + values))
         if reply is None:
             return None
         return [Committed(position.decode(), step, float(debt)) for position, step, debt in reply]

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from messplus.common.v1 import common_pb2 as messplus_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'messplus/energy/v1/energy_service.proto\x12\x12messplus.energy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmessplus/common/v1/common.proto\"\x81\x02\n\x12ReportStepsRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x1d\n\x15monotonic_nanoseconds\x18\x04 \x01(\x03\x12\x13\n\x0b\x63pu_seconds\x18\x05 \x01(\x01\x12-\n\x05steps\x18\x06 \x03(\x0b\x32\x1e.messplus.energy.v1.EngineStep\x12*\n\x04tier\x18\x07 \x01(\x0e\x32\x1c.messplus.common.v1.StepTier\x12\x12\n\ndevice_ids\x18\x08 \x03(\t\x12\x12\n\nwarming_up\x18\t \x01(\x08\"p\n\nEngineStep\x12\x19\n\x11start_nanoseconds\x18\x01 \x01(\x03\x12\x17\n\x0f\x65nd_nanoseconds\x18\x02 \x01(\x03\x12.\n\x04work\x18\x03 \x03(\x0b\x32 .messplus.energy.v1.SequenceWork\"\xa7\x01\n\x0cSequenceWork\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x16\n\x0eprefill_tokens\x18\x03 \x01(\x05\x12\x15\n\rdecode_tokens\x18\x04 \x01(\x05\x12\x16\n\x0e\x63ontext_tokens\x18\x05 \x01(\x05\x12\x10\n\x08\x66inished\x18\x06 \x01(\x08\x12\x13\n\x0btraceparent\x18\x07 \x01(\t\"A\n\x13ReportStepsResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_steps\x18\x01 \x01(\x03\x12\x12\n\nlate_steps\x18\x02 \x01(\x03\"-\n\x17GetRequestEnergyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"l\n\x18GetRequestEnergyResponse\x12\x39\n\x0bgenerations\x18\x01 \x03(\x0b\x32$.messplus.common.v1.GenerationEnergy\x12\x15\n\renergy_joules\x18\x02 \x01(\x01\"\x12\n\x10GetMetersRequest\">\n\x11GetMetersResponse\x12)\n\x06meters\x18\x01 \x03(\x0b\x32\x19.messplus.energy.v1.Meter\"\xf5\x04\n\x05Meter\x12\x10\n\x08meter_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x32\n\x07quality\x18\x03 \x01(\x0e\x32!.messplus.common.v1.EnergyQuality\x12\x11\n\tavailable\x18\x04 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x17\n\x0fmeasured_joules\x18\x06 \x01(\x01\x12\x19\n\x11\x61ttributed_joules\x18\x07 \x01(\x01\x12N\n\x13unattributed_joules\x18\x08 \x03(\x0b\x32\x31.messplus.energy.v1.Meter.UnattributedJoulesEntry\x12\x1b\n\x0ewatts_per_core\x18\t \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06method\x18\n \x01(\t\x12\"\n\x15update_period_seconds\x18\x0b \x01(\x01H\x01\x88\x01\x01\x12\x18\n\x0blag_seconds\x18\x0c \x01(\x01H\x02\x88\x01\x01\x12\x0f\n\x07suspect\x18\r \x01(\t\x12\x46\n\x0funknown_windows\x18\x0e \x03(\x0b\x32-.messplus.energy.v1.Meter.UnknownWindowsEntry\x1a\x39\n\x17UnattributedJoulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x35\n\x13UnknownWindowsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x11\n\x0f_watts_per_coreB\x18\n\x16_update_period_secondsB\x0e\n\x0c_lag_seconds\"@\n\x11WatchPowerRequest\x12+\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x81\x01\n\x12WatchPowerResponse\x12+\n\x07read_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bpower_watts\x18\x02 \x01(\x01\x12)\n\x06meters\x18\x03 \x03(\x0b\x32\x19.messplus.energy.v1.Meter2\x99\x03\n\rEnergyService\x12`\n\x0bReportSteps\x12&.messplus.energy.v1.ReportStepsRequest\x1a\'.messplus.energy.v1.ReportStepsResponse(\x01\x12m\n\x10GetRequestEnergy\x12+.messplus.energy.v1.GetRequestEnergyRequest\x1a,.messplus.energy.v1.GetRequestEnergyResponse\x12X\n\tGetMeters\x12$.messplus.energy.v1.GetMetersRequest\x1a%.messplus.energy.v1.GetMetersResponse\x12]\n\nWatchPower\x12%.messplus.energy.v1.WatchPowerRequest\x1a&.messplus.energy.v1.WatchPowerResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'messplus/energy/v1/energy_service.proto\x12\x12messplus.energy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmessplus/common/v1/common.proto\"\xbe\x02\n\x12ReportStepsRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x1d\n\x15monotonic_nanoseconds\x18\x04 \x01(\x03\x12\x13\n\x0b\x63pu_seconds\x18\x05 \x01(\x01\x12;\n\x0bgenerations\x18\x06 \x03(\x0b\x32&.messplus.energy.v1.ReportedGeneration\x12-\n\x05steps\x18\n \x03(\x0b\x32\x1e.messplus.energy.v1.EngineStep\x12*\n\x04tier\x18\x07 \x01(\x0e\x32\x1c.messplus.common.v1.StepTier\x12\x12\n\ndevice_ids\x18\x08 \x03(\t\x12\x12\n\nwarming_up\x18\t \x01(\x08\"\x9c\x01\n\nEngineStep\x12\x19\n\x11start_nanoseconds\x18\x01 \x01(\x03\x12\x17\n\x0f\x65nd_nanoseconds\x18\x02 \x01(\x03\x12\x13\n\x0bgenerations\x18\x03 \x03(\x05\x12\x16\n\x0eprefill_tokens\x18\x04 \x03(\x05\x12\x15\n\rdecode_tokens\x18\x05 \x03(\x05\x12\x16\n\x0e\x63ontext_tokens\x18\x06 \x03(\x05\"f\n\x12ReportedGeneration\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x15\n\rgeneration_id\x18\x02 \x01(\t\x12\x13\n\x0btraceparent\x18\x03 \x01(\t\x12\x10\n\x08\x66inished\x18\x04 \x01(\x08\"A\n\x13ReportStepsResponse\x12\x16\n\x0e\x61\x63\x63\x65pted_steps\x18\x01 \x01(\x03\x12\x12\n\nlate_steps\x18\x02 \x01(\x03\"-\n\x17GetRequestEnergyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"l\n\x18GetRequestEnergyResponse\x12\x39\n\x0bgenerations\x18\x01 \x03(\x0b\x32$.messplus.common.v1.GenerationEnergy\x12\x15\n\renergy_joules\x18\x02 \x01(\x01\"\x12\n\x10GetMetersRequest\">\n\x11GetMetersResponse\x12)\n\x06meters\x18\x01 \x03(\x0b\x32\x19.messplus.energy.v1.Meter\"\xf5\x04\n\x05Meter\x12\x10\n\x08meter_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x32\n\x07quality\x18\x03 \x01(\x0e\x32!.messplus.common.v1.EnergyQuality\x12\x11\n\tavailable\x18\x04 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x17\n\x0fmeasured_joules\x18\x06 \x01(\x01\x12\x19\n\x11\x61ttributed_joules\x18\x07 \x01(\x01\x12N\n\x13unattributed_joules\x18\x08 \x03(\x0b\x32\x31.messplus.energy.v1.Meter.UnattributedJoulesEntry\x12\x1b\n\x0ewatts_per_core\x18\t \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06method\x18\n \x01(\t\x12\"\n\x15update_period_seconds\x18\x0b \x01(\x01H\x01\x88\x01\x01\x12\x18\n\x0blag_seconds\x18\x0c \x01(\x01H\x02\x88\x01\x01\x12\x0f\n\x07suspect\x18\r \x01(\t\x12\x46\n\x0funknown_windows\x18\x0e \x03(\x0b\x32-.messplus.energy.v1.Meter.UnknownWindowsEntry\x1a\x39\n\x17UnattributedJoulesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x35\n\x13UnknownWindowsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\x11\n\x0f_watts_per_coreB\x18\n\x16_update_period_secondsB\x0e\n\x0c_lag_seconds\"@\n\x11WatchPowerRequest\x12+\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x81\x01\n\x12WatchPowerResponse\x12+\n\x07read_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bpower_watts\x18\x02 \x01(\x01\x12)\n\x06meters\x18\x03 \x03(\x0b\x32\x19.messplus.energy.v1.Meter2\x99\x03\n\rEnergyService\x12`\n\x0bReportSteps\x12&.messplus.energy.v1.ReportStepsRequest\x1a\'.messplus.energy.v1.ReportStepsResponse(\x01\x12m\n\x10GetRequestEnergy\x12+.messplus.energy.v1.GetRequestEnergyRequest\x1a,.messplus.energy.v1.GetRequestEnergyResponse\x12X\n\tGetMeters\x12$.messplus.energy.v1.GetMetersRequest\x1a%.messplus.energy.v1.GetMetersResponse\x12]\n\nWatchPower\x12%.messplus.energy.v1.WatchPowerRequest\x1a&.messplus.energy.v1.WatchPowerResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,31 +39,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_METER_UNKNOWNWINDOWSENTRY']._loaded_options = None
   _globals['_METER_UNKNOWNWINDOWSENTRY']._serialized_options = b'8\001'
   _globals['_REPORTSTEPSREQUEST']._serialized_start=162
-  _globals['_REPORTSTEPSREQUEST']._serialized_end=419
-  _globals['_ENGINESTEP']._serialized_start=421
-  _globals['_ENGINESTEP']._serialized_end=533
-  _globals['_SEQUENCEWORK']._serialized_start=536
-  _globals['_SEQUENCEWORK']._serialized_end=703
-  _globals['_REPORTSTEPSRESPONSE']._serialized_start=705
-  _globals['_REPORTSTEPSRESPONSE']._serialized_end=770
-  _globals['_GETREQUESTENERGYREQUEST']._serialized_start=772
-  _globals['_GETREQUESTENERGYREQUEST']._serialized_end=817
-  _globals['_GETREQUESTENERGYRESPONSE']._serialized_start=819
-  _globals['_GETREQUESTENERGYRESPONSE']._serialized_end=927
-  _globals['_GETMETERSREQUEST']._serialized_start=929
-  _globals['_GETMETERSREQUEST']._serialized_end=947
-  _globals['_GETMETERSRESPONSE']._serialized_start=949
-  _globals['_GETMETERSRESPONSE']._serialized_end=1011
-  _globals['_METER']._serialized_start=1014
-  _globals['_METER']._serialized_end=1643
-  _globals['_METER_UNATTRIBUTEDJOULESENTRY']._serialized_start=1470
-  _globals['_METER_UNATTRIBUTEDJOULESENTRY']._serialized_end=1527
-  _globals['_METER_UNKNOWNWINDOWSENTRY']._serialized_start=1529
-  _globals['_METER_UNKNOWNWINDOWSENTRY']._serialized_end=1582
-  _globals['_WATCHPOWERREQUEST']._serialized_start=1645
-  _globals['_WATCHPOWERREQUEST']._serialized_end=1709
-  _globals['_WATCHPOWERRESPONSE']._serialized_start=1712
-  _globals['_WATCHPOWERRESPONSE']._serialized_end=1841
-  _globals['_ENERGYSERVICE']._serialized_start=1844
-  _globals['_ENERGYSERVICE']._serialized_end=2253
+  _globals['_REPORTSTEPSREQUEST']._serialized_end=480
+  _globals['_ENGINESTEP']._serialized_start=483
+  _globals['_ENGINESTEP']._serialized_end=639
+  _globals['_REPORTEDGENERATION']._serialized_start=641
+  _globals['_REPORTEDGENERATION']._serialized_end=743
+  _globals['_REPORTSTEPSRESPONSE']._serialized_start=745
+  _globals['_REPORTSTEPSRESPONSE']._serialized_end=810
+  _globals['_GETREQUESTENERGYREQUEST']._serialized_start=812
+  _globals['_GETREQUESTENERGYREQUEST']._serialized_end=857
+  _globals['_GETREQUESTENERGYRESPONSE']._serialized_start=859
+  _globals['_GETREQUESTENERGYRESPONSE']._serialized_end=967
+  _globals['_GETMETERSREQUEST']._serialized_start=969
+  _globals['_GETMETERSREQUEST']._serialized_end=987
+  _globals['_GETMETERSRESPONSE']._serialized_start=989
+  _globals['_GETMETERSRESPONSE']._serialized_end=1051
+  _globals['_METER']._serialized_start=1054
+  _globals['_METER']._serialized_end=1683
+  _globals['_METER_UNATTRIBUTEDJOULESENTRY']._serialized_start=1510
+  _globals['_METER_UNATTRIBUTEDJOULESENTRY']._serialized_end=1567
+  _globals['_METER_UNKNOWNWINDOWSENTRY']._serialized_start=1569
+  _globals['_METER_UNKNOWNWINDOWSENTRY']._serialized_end=1622
+  _globals['_WATCHPOWERREQUEST']._serialized_start=1685
+  _globals['_WATCHPOWERREQUEST']._serialized_end=1749
+  _globals['_WATCHPOWERRESPONSE']._serialized_start=1752
+  _globals['_WATCHPOWERRESPONSE']._serialized_end=1881
+  _globals['_ENERGYSERVICE']._serialized_start=1884
+  _globals['_ENERGYSERVICE']._serialized_end=2293
 # @@protoc_insertion_point(module_scope)

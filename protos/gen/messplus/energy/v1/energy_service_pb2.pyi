@@ -32,6 +32,7 @@ class ReportStepsRequest(google.protobuf.message.Message):
     BOOT_ID_FIELD_NUMBER: builtins.int
     MONOTONIC_NANOSECONDS_FIELD_NUMBER: builtins.int
     CPU_SECONDS_FIELD_NUMBER: builtins.int
+    GENERATIONS_FIELD_NUMBER: builtins.int
     STEPS_FIELD_NUMBER: builtins.int
     TIER_FIELD_NUMBER: builtins.int
     DEVICE_IDS_FIELD_NUMBER: builtins.int
@@ -56,6 +57,10 @@ class ReportStepsRequest(google.protobuf.message.Message):
     warming_up: builtins.bool
     """True in the reports that cover loading and warming up: their energy is overhead."""
     @property
+    def generations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ReportedGeneration]:
+        """The generations of `steps`, each once."""
+
+    @property
     def steps(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___EngineStep]:
         """Steps that ended since the last report, in order of their end."""
 
@@ -71,12 +76,13 @@ class ReportStepsRequest(google.protobuf.message.Message):
         boot_id: builtins.str = ...,
         monotonic_nanoseconds: builtins.int = ...,
         cpu_seconds: builtins.float = ...,
+        generations: collections.abc.Iterable[Global___ReportedGeneration] | None = ...,
         steps: collections.abc.Iterable[Global___EngineStep] | None = ...,
         tier: messplus.common.v1.common_pb2.StepTier.ValueType = ...,
         device_ids: collections.abc.Iterable[builtins.str] | None = ...,
         warming_up: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["boot_id", b"boot_id", "cpu_seconds", b"cpu_seconds", "device_ids", b"device_ids", "model_id", b"model_id", "monotonic_nanoseconds", b"monotonic_nanoseconds", "steps", b"steps", "tier", b"tier", "warming_up", b"warming_up", "worker_id", b"worker_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["boot_id", b"boot_id", "cpu_seconds", b"cpu_seconds", "device_ids", b"device_ids", "generations", b"generations", "model_id", b"model_id", "monotonic_nanoseconds", b"monotonic_nanoseconds", "steps", b"steps", "tier", b"tier", "warming_up", b"warming_up", "worker_id", b"worker_id"]) -> None: ...
 
 Global___ReportStepsRequest: typing_extensions.TypeAlias = ReportStepsRequest
 
@@ -88,67 +94,75 @@ class EngineStep(google.protobuf.message.Message):
 
     START_NANOSECONDS_FIELD_NUMBER: builtins.int
     END_NANOSECONDS_FIELD_NUMBER: builtins.int
-    WORK_FIELD_NUMBER: builtins.int
+    GENERATIONS_FIELD_NUMBER: builtins.int
+    PREFILL_TOKENS_FIELD_NUMBER: builtins.int
+    DECODE_TOKENS_FIELD_NUMBER: builtins.int
+    CONTEXT_TOKENS_FIELD_NUMBER: builtins.int
     start_nanoseconds: builtins.int
     """Begin, monotonic ns."""
     end_nanoseconds: builtins.int
     """End, monotonic ns, > start."""
     @property
-    def work(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SequenceWork]:
-        """Who was active, and what was computed for each."""
+    def generations(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Who was active: places in the report's `generations`, from 0, none twice. What was computed for each stands
+        at the same place of the lists below.
+        """
+
+    @property
+    def prefill_tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Uncached prompt tokens computed in this step, >= 0."""
+
+    @property
+    def decode_tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Tokens generated in this step, >= 0."""
+
+    @property
+    def context_tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Tokens of context that the step attended to, >= 0."""
 
     def __init__(
         self,
         *,
         start_nanoseconds: builtins.int = ...,
         end_nanoseconds: builtins.int = ...,
-        work: collections.abc.Iterable[Global___SequenceWork] | None = ...,
+        generations: collections.abc.Iterable[builtins.int] | None = ...,
+        prefill_tokens: collections.abc.Iterable[builtins.int] | None = ...,
+        decode_tokens: collections.abc.Iterable[builtins.int] | None = ...,
+        context_tokens: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["end_nanoseconds", b"end_nanoseconds", "start_nanoseconds", b"start_nanoseconds", "work", b"work"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["context_tokens", b"context_tokens", "decode_tokens", b"decode_tokens", "end_nanoseconds", b"end_nanoseconds", "generations", b"generations", "prefill_tokens", b"prefill_tokens", "start_nanoseconds", b"start_nanoseconds"]) -> None: ...
 
 Global___EngineStep: typing_extensions.TypeAlias = EngineStep
 
 @typing.final
-class SequenceWork(google.protobuf.message.Message):
-    """What one step computed for one generation."""
+class ReportedGeneration(google.protobuf.message.Message):
+    """A generation that took part in a report's steps."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     REQUEST_ID_FIELD_NUMBER: builtins.int
     GENERATION_ID_FIELD_NUMBER: builtins.int
-    PREFILL_TOKENS_FIELD_NUMBER: builtins.int
-    DECODE_TOKENS_FIELD_NUMBER: builtins.int
-    CONTEXT_TOKENS_FIELD_NUMBER: builtins.int
-    FINISHED_FIELD_NUMBER: builtins.int
     TRACEPARENT_FIELD_NUMBER: builtins.int
+    FINISHED_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The request."""
     generation_id: builtins.str
     """The generation."""
-    prefill_tokens: builtins.int
-    """Uncached prompt tokens computed in this step, >= 0."""
-    decode_tokens: builtins.int
-    """Tokens generated in this step, >= 0."""
-    context_tokens: builtins.int
-    """Tokens of context that the step attended to, >= 0."""
-    finished: builtins.bool
-    """True in the generation's last step: its energy can be published once the window closes."""
     traceparent: builtins.str
     """W3C trace context of the request, empty when it is not traced."""
+    finished: builtins.bool
+    """True where this report has its last step: its energy can be published once the window closes."""
     def __init__(
         self,
         *,
         request_id: builtins.str = ...,
         generation_id: builtins.str = ...,
-        prefill_tokens: builtins.int = ...,
-        decode_tokens: builtins.int = ...,
-        context_tokens: builtins.int = ...,
-        finished: builtins.bool = ...,
         traceparent: builtins.str = ...,
+        finished: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["context_tokens", b"context_tokens", "decode_tokens", b"decode_tokens", "finished", b"finished", "generation_id", b"generation_id", "prefill_tokens", b"prefill_tokens", "request_id", b"request_id", "traceparent", b"traceparent"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["finished", b"finished", "generation_id", b"generation_id", "request_id", b"request_id", "traceparent", b"traceparent"]) -> None: ...
 
-Global___SequenceWork: typing_extensions.TypeAlias = SequenceWork
+Global___ReportedGeneration: typing_extensions.TypeAlias = ReportedGeneration
 
 @typing.final
 class ReportStepsResponse(google.protobuf.message.Message):

@@ -1,0 +1,1 @@
+"""Real endpoints and worker processes, loaded and timed for the planner."""
