@@ -52,23 +52,20 @@ class Running:
         state.in_flight += 1
         reason = "cancelled"
         try:
-            with span(
-                f"generate {progress.model_id}", SpanKind.CLIENT, {"gen_ai.request.model": progress.model_id}
-            ):
+            model = progress.model_id
+            with span(f"generate {model}", SpanKind.CLIENT, {"gen_ai.request.model": model}):
                 async with aclosing(self._texts(state, progress, work, timeout_seconds)) as texts:
                     async for text in texts:
                         yield text
             reason = progress.end.finish_reason if progress.end else "error"
             self._fleet.ended(state, failed=False)
         except WorkerRefusal as refusal:
-            if refusal.kind is Refusal.BROKEN:
-                self._fleet.ended(state, failed=True)
+            self._fleet.ended(state, failed=refusal.kind is Refusal.BROKEN)
             reason = "cancelled" if refusal.kind is Refusal.LATE else "error"
             raise
         finally:
             state.in_flight -= 1
-            ended_well = reason in ("stop", "length")
-            recorded = role if ended_well else Role.FAILED
+            recorded = role if reason in ("stop", "length") else Role.FAILED
             self._outcomes.ended(progress, work, recorded, reason, self.clock(), generations)
 
     def failed(self, progress: Progress, work: Generation, generations: int) -> None:

@@ -63,14 +63,11 @@ class RemoteEngine:
 
     @property
     def step_tier(self) -> StepTier:
-        """See Engine. The coarsest of the replicas'."""
+        """See Engine."""
         return self._client.step_tier
 
     async def load(self) -> None:
-        """See Engine. Waits until a server is up; one of the wrong kind, or without the model, is an error.
-
-        Raises ConfigError where the zoo file allows longer contexts than the server.
-        """
+        """See Engine. Waits until a server is up. Raises ConfigError where its contexts are shorter."""
         began = self._clock()
         outage = OutageLog(_log, "the server", "the worker waits for it")
         while not await self._any_up():

@@ -47,15 +47,7 @@ async def serve(settings: WorkerProcessSettings) -> None:
     recorder = StepRecorder(time.monotonic_ns, time.process_time)
     generations = Generations(engine, recorder, model.id, model.max_queue_size)
     server = _server(settings, model, address, engine, generations)
-    devices = here.device_ids if here else ()
-    sink = GrpcStepSink(
-        zoo.energy.address,
-        settings.instance_id,
-        model.id,
-        _boot_id(),
-        lambda: _tier(zoo, model, engine),
-        devices,
-    )
+    sink = _sink(settings, zoo, model, engine, here)
     steps = StepReporter(recorder, sink)
     redis = redis_client.connect(settings.redis_url)
     board = RedisLoadBoard(redis, Keys(zoo.name).load(settings.instance_id), model.id, address)
@@ -147,6 +139,23 @@ def _placement(zoo: Zoo, settings: WorkerProcessSettings) -> tuple[ModelSettings
         allowed = f"must be given: no worker of {settings.zoo_file} serves {settings.model}"
         raise ConfigError([ConfigProblem("environment", "MESSPLUS_ADDRESS", "(missing)", allowed)])
     return zoo.model(settings.model), address
+
+
+def _sink(
+    settings: WorkerProcessSettings,
+    zoo: Zoo,
+    model: ModelSettings,
+    engine: Engine,
+    here: WorkerSettings | None,
+) -> GrpcStepSink:
+    return GrpcStepSink(
+        zoo.energy.address,
+        settings.instance_id,
+        model.id,
+        _boot_id(),
+        lambda: _tier(zoo, model, engine),
+        here.device_ids if here else (),
+    )
 
 
 def _tier(zoo: Zoo, model: ModelSettings, engine: Engine) -> StepTier:

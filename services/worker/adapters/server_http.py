@@ -62,13 +62,17 @@ async def ask(
         raise WrongServerError(url, kind, f"{method} {path} answered {response.status_code}")
     if response.is_error:
         raise status_error(url, response.status_code, response.headers, response.text, texts)
+    return _json_object(response, url, kind, f"{method} {path}")
+
+
+def _json_object(response: httpx2.Response, url: str, kind: str, asked: str) -> dict[str, Any]:
     try:
         answer = response.json()
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
         found = response.headers.get("content-type", "no content type")
-        raise WrongServerError(url, kind, f"{method} {path} answered no JSON object but {found}")
+        raise WrongServerError(url, kind, f"{asked} answered no JSON object but {found}")
     return answer
 
 

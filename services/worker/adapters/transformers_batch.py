@@ -55,18 +55,7 @@ class ContinuousBatch:
 
         `name` is unique. Closing it takes the generation out of the batch, and returns when it is out.
         """
-        results: asyncio.Queue[Any] = asyncio.Queue()
-        self._manager.register_result_handler(name, results.put_nowait)
-        taken = self._manager.add_request(
-            list(prompt),
-            request_id=name,
-            max_new_tokens=limit,
-            streaming=True,
-            eos_token_id=list(self._loaded.stop_ids) or -1,
-            **_processors(sampling),
-        )
-        if taken is None:
-            raise EngineError("transformers' batch has stopped: the worker's log says why, restart it")
+        results = self._join(name, prompt, sampling, limit)
         done, finished = 0, False
         try:
             while not finished:
@@ -81,6 +70,22 @@ class ContinuousBatch:
         finally:
             if not finished:
                 await self._leave(name)
+
+    def _join(self, name: str, prompt: Sequence[int], sampling: Sampling, limit: int) -> "asyncio.Queue[Any]":
+        """Adds a generation to the batch; its results come in the queue."""
+        results: asyncio.Queue[Any] = asyncio.Queue()
+        self._manager.register_result_handler(name, results.put_nowait)
+        taken = self._manager.add_request(
+            list(prompt),
+            request_id=name,
+            max_new_tokens=limit,
+            streaming=True,
+            eos_token_id=list(self._loaded.stop_ids) or -1,
+            **_processors(sampling),
+        )
+        if taken is None:
+            raise EngineError("transformers' batch has stopped: the worker's log says why, restart it")
+        return results
 
     async def _leave(self, name: str) -> None:
         """Cancels, and waits until the loop has heard it, which the library tells nobody."""
