@@ -229,7 +229,7 @@ def _whole_weights(weights: Array, inside: Sequence[tuple[Step, int]]) -> tuple[
 
     Whole numbers below 2**53 add up exactly in any order, so the order of the steps does not matter.
     """
-    whole = np.rint(weights * (2.0 ** (52 - weights.size.bit_length()) / weights.max()))
+    whole = np.rint(weights / weights.max() * 2.0 ** (52 - weights.size.bit_length()))
     names = inside[0][0].names
     if all(step.names == names for step, _ in inside):
         return names, whole.reshape(len(inside), len(names), CAUSES).sum(axis=0)
