@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from services.common.spans import NoSpan, Span, SpanKind
 from services.common.telemetry import is_tracing, span
 
-MAX_LINKS = 32
+MAX_LINKS = 16
 
 
 def append_span(stream: str, traceparents: Sequence[str]) -> Span | NoSpan:

@@ -7,11 +7,14 @@ from typing import Any
 
 import grpc
 
+from services.common.buffered_histogram import BufferedHistogram
 from services.common.spans import Span, SpanKind
 from services.common.telemetry import meter, span
 
 _SERVERS_FAULT = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 """What the conventions call an error of a server; any other refusal is an answer."""
+_BUCKETS_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0]
+_SECONDS_PER_NANOSECOND = 1e-9
 _NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 _Context = grpc.aio.ServicerContext
 
@@ -23,7 +26,13 @@ class ObservedMethod:
         self.name = full_method
         self.attributes = {"rpc.system.name": "grpc", "rpc.method": full_method}
         self._of_status: dict[str, dict[str, str]] = {}
-        self._seconds = meter().create_histogram("rpc.server.call.duration", "s", "Time to answer a call")
+        seconds = meter().create_histogram(
+            "rpc.server.call.duration",
+            "s",
+            "Time to answer a call",
+            explicit_bucket_boundaries_advisory=_BUCKETS_SECONDS,
+        )
+        self._seconds = BufferedHistogram(seconds)
 
     def call(self, context: _Context[Any, Any]) -> "_ObservedCall":
         """Surrounds one call."""
@@ -39,10 +48,10 @@ class ObservedMethod:
 
 
 class _ObservedCall:
-    __slots__ = ("_began", "_context", "_method", "_span")
+    __slots__ = ("_context", "_method", "_span")
 
     def __init__(self, method: ObservedMethod, context: _Context[Any, Any]) -> None:
-        self._method, self._context, self._began = method, context, time.perf_counter()
+        self._method, self._context = method, context
         self._span = span(method.name, SpanKind.SERVER, traceparent=_traceparent(context))
 
     def __enter__(self) -> None:
@@ -52,11 +61,12 @@ class _ObservedCall:
         self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
     ) -> None:
         status = "OK" if error is None else _status(error, self._context)
-        attributes = self._method.ended(status, time.perf_counter() - self._began)
-        if isinstance(self._span, Span):
-            self._span.attributes = attributes
-            self._span.error_type = status if status in _SERVERS_FAULT else ""
-        self._span.__exit__(None, None, None)
+        current = self._span
+        if isinstance(current, Span):
+            seconds = (time.time_ns() - current.start_nanoseconds) * _SECONDS_PER_NANOSECOND
+            current.set_attributes(self._method.ended(status, seconds))
+            current.error_type = status if status in _SERVERS_FAULT else ""
+        current.__exit__(None, None, None)
 
 
 def _status(error: BaseException, context: _Context[Any, Any]) -> str:

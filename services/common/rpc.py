@@ -59,7 +59,10 @@ def _wrap_unary(
 
     async def traced(request: Any, context: Context[Any, Any]) -> Any:
         with observed.call(context):
-            return await call(request, context)
+            try:
+                return await method(_checked(request) if has_stream else request, context)
+            except Exception as error:
+                return await _end(error, request, context, full_method)
 
     return traced if is_tracing() else call
 

@@ -35,7 +35,7 @@ def start_telemetry(service: str, settings: ServiceSettings) -> Callable[[], Non
     if not settings.otlp_endpoint:
         return lambda: None
     from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
     from opentelemetry.sdk.resources import Resource
 
@@ -50,6 +50,7 @@ def start_telemetry(service: str, settings: ServiceSettings) -> Callable[[], Non
     meters = MeterProvider(
         resource=Resource.create(dict(resource)),
         metric_readers=[PeriodicExportingMetricReader(metric_exporter)],
+        exemplar_filter=AlwaysOffExemplarFilter(),
     )
     metrics.set_meter_provider(meters)
 

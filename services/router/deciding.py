@@ -1,10 +1,10 @@
 """Decides and records: the part that Decide and Generate share."""
 
 import asyncio
-from contextlib import nullcontext
 from dataclasses import dataclass
 
-from services.common.telemetry import current_traceparent, span
+from services.common.spans import current_span
+from services.common.telemetry import current_traceparent
 from services.core.errors import StateUnavailableError
 from services.router.choosing import Choice, Chooser
 from services.router.class_states import ClassStates
@@ -51,10 +51,9 @@ class Deciding:
 
     def _settle_one(self, asked: tuple[RouteRequest, str | None]) -> Decided:
         request, kept_model = asked
-        traceparent = current_traceparent()
-        with span("messplus.decide") if traceparent else nullcontext():
-            choice = self._chooser.choose(request, traceparent, kept_model)
-            self._commits.submit(_entry(request, choice))
+        choice = self._chooser.choose(request, current_traceparent(), kept_model)
+        self._commits.submit(_entry(request, choice))
+        _note(choice)
         return Decided(choice, choice.started(self._commits.degraded))
 
     async def _kept_model(self, conversation_id: str) -> str | None:
@@ -95,8 +94,9 @@ class StrictDeciding(Deciding):
 
     async def _settle(self, request: RouteRequest, kept_model: str | None) -> Decided:
         async with self._one_at_a_time:
-            with span("messplus.decide"):
-                return await self._settle_exactly(request, kept_model)
+            decided = await self._settle_exactly(request, kept_model)
+        _note(decided.choice)
+        return decided
 
     async def _settle_exactly(self, request: RouteRequest, kept_model: str | None) -> Decided:
         while True:
@@ -120,3 +120,12 @@ class StrictDeciding(Deciding):
 
 def _entry(request: RouteRequest, choice: Choice) -> LogEntry:
     return LogEntry(choice.event, choice.event.sla_class, choice.debt_change, request.supplied)
+
+
+def _note(choice: Choice) -> None:
+    """Puts the decision into the span in which it was made."""
+    if (current := current_span()) is not None:
+        event = choice.event
+        current.set_attributes(
+            {"gen_ai.request.model": event.model_id, "messplus.sla_class": event.sla_class}
+        )

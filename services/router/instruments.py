@@ -1,8 +1,11 @@
 """Metrics of the router. No request ids: they would make every point a series of its own."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from services.common.buffered_histogram import BufferedHistogram
 from services.common.telemetry import meter
 from services.core.events import Decision, Outcome, Redecision
 
@@ -15,8 +18,12 @@ class Instruments:
 
     def __init__(self) -> None:
         create = meter()
-        self._requests = create.create_counter(
-            "messplus.router.requests", "{request}", "Decisions by model, SLA class and kind"
+        self._decisions: Counter[tuple[str, str, bool]] = Counter()
+        create.create_observable_counter(
+            "messplus.router.requests",
+            [self._requests],
+            "{request}",
+            "Decisions by model, SLA class and kind",
         )
         self._generations = create.create_counter(
             "messplus.router.generations", "{generation}", "Generations by model, role and finish reason"
@@ -33,8 +40,10 @@ class Instruments:
             "Dispatch to first token of served generations",
             explicit_bucket_boundaries_advisory=_BUCKETS_SECONDS,
         )
-        self._batch = create.create_histogram(
-            "messplus.router.commit.batch_size", "{event}", "Events per batch appended to the log"
+        self._batch = BufferedHistogram(
+            create.create_histogram(
+                "messplus.router.commit.batch_size", "{event}", "Events per batch appended to the log"
+            )
         )
         self._degraded = create.create_gauge(
             "messplus.router.degraded", "1", "1 while the log is out of reach"
@@ -65,10 +74,13 @@ class Instruments:
     def committed(self, events: Sequence[Decision | Redecision | Outcome]) -> None:
         """A batch is in the log."""
         self._batch.record(len(events))
-        decisions = (event for event in events if isinstance(event, Decision))
-        counts = Counter((event.model_id, event.sla_class, event.explored) for event in decisions)
-        for (model_id, sla_class, explored), count in counts.items():
-            self._requests.add(
+        for event in events:
+            if isinstance(event, Decision):
+                self._decisions[event.model_id, event.sla_class, event.explored] += 1
+
+    def _requests(self, _: CallbackOptions) -> Iterator[Observation]:
+        for (model_id, sla_class, explored), count in list(self._decisions.items()):
+            yield Observation(
                 count,
                 {"messplus.model": model_id, "messplus.sla_class": sla_class, "explored": explored},
             )

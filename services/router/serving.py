@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from services.common.telemetry import span
 from services.core.errors import NoEligibleModelError, OverloadedError, WorkerFailedError
 from services.core.events import EnergyAttributed, Redecision, Role
 from services.router.commits import Commits
@@ -77,7 +78,8 @@ class Serving:
         Raises NoEligibleModelError, OverloadedError, WorkerFailedError.
         """
         deadline = self._running.clock() + (timeout_seconds or self._running.timeout_seconds)
-        decided = await self._deciding.decide(request)
+        with span("messplus.decide"):
+            decided = await self._deciding.decide(request)
         event = decided.choice.event
         attempt = _Attempt(
             event.model_ids.index(event.model_id), event.generation_id, event.charged_satisfaction

@@ -116,7 +116,8 @@ def test_a_span_as_otlp(sink: Sink) -> None:
         current.link([NOT_SAMPLED, "nonsense"])
     ended = sink.spans[0]
     ended.error_type = "INTERNAL"
-    message = encode_span(ended)
+    message = trace_pb2.Span()
+    encode_span(ended, message)
     assert (message.trace_id.hex(), message.parent_span_id.hex()) == (TRACE_ID, SPAN_ID)
     assert message.kind == trace_pb2.Span.SPAN_KIND_CLIENT
     assert message.status.code == trace_pb2.Status.STATUS_CODE_ERROR
