@@ -36,6 +36,8 @@ QUESTION, ANSWER = "What is the capital of France? Answer with one word.", "Pari
 WAIT_SECONDS = 60.0
 _SERVICES = ("client", "router", "worker", "energy", "feedback")
 _MILLISECOND = 1e6
+_THINNEST = 0.004
+"""Of the width: a shorter span would not be seen."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def _system(folder: Path, endpoint: str) -> Iterator[str]:
     zoo["models"], zoo["workers"] = zoo["models"][:1], [zoo["workers"][0] | {"address": worker}]
     zoo |= {"energy": zoo["energy"] | {"address": energy}, "router_addresses": [router]}
     zoo |= {"feedback_address": feedback}
+    zoo["models"][0].pop("prior")
     zoo.pop("judge", None)
     file = folder / "zoo.yaml"
     file.write_text(yaml.safe_dump(zoo, sort_keys=False))
@@ -151,21 +154,21 @@ def draw(figure: Figure, theme: Theme, spans: Sequence[Seen]) -> str:
     """A bar per span; returns the title."""
     axes = figure.add_subplot()
     origin = min(span.start_nanoseconds for span in spans)
+    least = (max(span.end_nanoseconds for span in spans) - origin) / _MILLISECOND * _THINNEST
     depths: dict[str, int] = {}
     for row, span in enumerate(spans):
         depths[span.span_id] = depth = depths.get(span.parent_id, -1) + 1
         begin = (span.start_nanoseconds - origin) / _MILLISECOND
         length = (span.end_nanoseconds - span.start_nanoseconds) / _MILLISECOND
-        axes.barh(
-            row, max(length, 0.4), left=begin, height=0.62, color=PALETTE[_SERVICES.index(span.service)]
-        )
+        colour = PALETTE[_SERVICES.index(span.service)]
+        axes.barh(row, max(length, least), left=begin, height=0.62, color=colour)
         name = span.name.split("/")[-1] if "/" in span.name else span.name.split(" messplus:")[0]
         label = f"{'   ' * depth}{name}"
         axes.text(
             -0.01, row, label, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=9
         )
         axes.text(
-            begin + max(length, 0.4), row, f" {length:.1f} ms", va="center", fontsize=8, color=theme.muted
+            begin + max(length, least), row, f" {length:.1f} ms", va="center", fontsize=8, color=theme.muted
         )
     axes.invert_yaxis()
     axes.set_yticks([])

@@ -52,7 +52,8 @@ class StepReporter:
                 told = now
                 await self._send()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), LOOK_SECONDS)
+                pause = LOOK_SECONDS if is_active or is_closing else REPORT_SECONDS
+                await asyncio.wait_for(self._stopping.wait(), pause)
         while await self._send() and (self._pending or self._recorder.has_steps):
             pass
         await self._sink.close()
