@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 
 from services.common.spans import current_span
-from services.common.telemetry import current_traceparent
 from services.core.errors import StateUnavailableError
 from services.router.choosing import Choice, Chooser
 from services.router.class_states import ClassStates
@@ -51,7 +50,7 @@ class Deciding:
 
     def _settle_one(self, asked: tuple[RouteRequest, str | None]) -> Decided:
         request, kept_model = asked
-        choice = self._chooser.choose(request, current_traceparent(), kept_model)
+        choice = self._chooser.choose(request, request.traceparent, kept_model)
         self._commits.submit(_entry(request, choice))
         _note(choice)
         return Decided(choice, choice.started(self._commits.degraded))
@@ -104,7 +103,7 @@ class StrictDeciding(Deciding):
                 await self._read_state(request.sla_class.name)
             except StateUnavailableError:
                 return await super()._settle(request, kept_model)
-            choice = self._chooser.choose(request, current_traceparent(), kept_model)
+            choice = self._chooser.choose(request, request.traceparent, kept_model)
             try:
                 committed = await self._commits.submit_at(_entry(request, choice), choice.event.step_seen - 1)
             except StateUnavailableError:

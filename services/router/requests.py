@@ -21,6 +21,7 @@ class RouteRequest:
         max_tokens: of the answer.
         conversation_id: empty where there is none.
         max_time_to_first_token_seconds: latency objective; None: none.
+        traceparent: W3C trace context of the call, which all its events carry; empty where nothing is traced.
 
     """
 
@@ -33,6 +34,7 @@ class RouteRequest:
     max_tokens: int
     conversation_id: str = ""
     max_time_to_first_token_seconds: float | None = None
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from services.common.labeling_limits import (
     MAX_SCHEMA_BYTES,
     REFERENCE_METRICS,
 )
+from services.common.telemetry import current_traceparent
 from services.common.zoo import SlaClassSettings, Zoo
 from services.core.errors import FieldViolation, InvalidRequestError
 from services.router.requests import Generation, RouteRequest
@@ -120,6 +121,7 @@ class Validation:
             max_tokens,
             routing.conversation_id,
             limit,
+            current_traceparent(),
         )
 
 
