@@ -1,8 +1,8 @@
 """The client for asyncio."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import grpc
 from messplus.feedback.v1 import feedback_service_pb2, feedback_service_pb2_grpc
@@ -14,6 +14,7 @@ from messplus_client.errors import RequestFailed
 from messplus_client.requests import (
     TIMEOUT_SECONDS,
     Messages,
+    Options,
     channel_options,
     decide_request,
     feedback_request,
@@ -54,41 +55,14 @@ class AsyncClient:
         stub = feedback_service_pb2_grpc.FeedbackServiceStub
         self._feedback = cast(Any, stub(self._channels[-1])) if feedback else None
 
-    def stream(
-        self,
-        prompt: str | Messages | pb.GenerateRequest,
-        *,
-        sla_class: str = "",
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        stop: Sequence[str] = (),
-        conversation_id: str = "",
-    ) -> AsyncStream:
+    def stream(self, prompt: str | Messages | pb.GenerateRequest, **options: Unpack[Options]) -> AsyncStream:
         """Begins an answer; iterate over it for its texts."""
-        request = generate_request(
-            prompt, self._retry, sla_class, max_tokens, temperature, stop, conversation_id
-        )
+        request = generate_request(prompt, self._retry, options)
         return AsyncStream(self._router.Generate(request, timeout=self._timeout))
 
-    async def ask(
-        self,
-        prompt: str | Messages | pb.GenerateRequest,
-        *,
-        sla_class: str = "",
-        max_tokens: int | None = None,
-        temperature: float | None = None,
-        stop: Sequence[str] = (),
-        conversation_id: str = "",
-    ) -> Answer:
+    async def ask(self, prompt: str | Messages | pb.GenerateRequest, **options: Unpack[Options]) -> Answer:
         """A whole answer. Raises RequestFailed."""
-        stream = self.stream(
-            prompt,
-            sla_class=sla_class,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            stop=stop,
-            conversation_id=conversation_id,
-        )
+        stream = self.stream(prompt, **options)
         async for _ in stream:
             pass
         return stream.answer

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 from messplus.common.v1 import common_pb2
 from messplus.feedback.v1 import feedback_service_pb2
@@ -33,23 +34,49 @@ def channel_options(retry: bool) -> list[tuple[str, str | int]]:
     return [("grpc.service_config", json.dumps(config)), ("grpc.enable_retries", int(retry))]
 
 
+class Options(TypedDict, total=False):
+    """What may be asked of an answer, by keyword; the defaults are the router's.
+
+    Attributes:
+        sla_class: the SLA class.
+        conversation_id: keeps one model per conversation where the class asks for it.
+        max_tokens: upper bound of the answer.
+        temperature: 0 (greedy) to 2.
+        stop: the answer ends before any of these.
+
+    """
+
+    sla_class: str
+    conversation_id: str
+    max_tokens: int
+    temperature: float
+    stop: Sequence[str]
+
+
 def generate_request(
-    prompt: str | Messages | pb.GenerateRequest,
-    retry: bool,
-    sla_class: str,
-    max_tokens: int | None,
-    temperature: float | None,
-    stop: Sequence[str],
-    conversation_id: str,
+    prompt: str | Messages | pb.GenerateRequest, retry: bool, options: Options
 ) -> pb.GenerateRequest:
-    """A request; one that may be repeated carries an id, so that the repeat finds the first one's answer."""
+    """A request; one that may be repeated carries an id, so that the repeat finds the first one's answer.
+
+    A message is sent as it is. Raises TypeError for an option that there is not.
+    """
     if isinstance(prompt, pb.GenerateRequest):
         return prompt
+    if unknown := options.keys() - Options.__annotations__.keys():
+        raise TypeError(
+            f"unknown option {', '.join(unknown)}; there are: {', '.join(Options.__annotations__)}"
+        )
     return pb.GenerateRequest(
         request_id=uuid.uuid4().hex if retry else "",
         prompt=to_prompt(prompt),
-        sampling=common_pb2.SamplingParameters(max_tokens=max_tokens, temperature=temperature, stop=stop),
-        routing=pb.RoutingOptions(sla_class=sla_class, conversation_id=conversation_id),
+        sampling=common_pb2.SamplingParameters(
+            max_tokens=options.get("max_tokens"),
+            temperature=options.get("temperature"),
+            stop=options.get("stop", ()),
+        ),
+        routing=pb.RoutingOptions(
+            sla_class=options.get("sla_class", ""), conversation_id=options.get("conversation_id", "")
+        ),
     )
 
 
