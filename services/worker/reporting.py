@@ -14,7 +14,7 @@ from services.core.errors import StateUnavailableError
 from services.worker.ports import Load, LoadBoard, StepSink
 from services.worker.steps import StepRecorder, StepReport
 
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.01
 REPORT_SECONDS = 0.1
 CLOSING_SECONDS = 0.5
 """After the last step the counter still has to show it, and figures wait for a report from after that."""
