@@ -16,6 +16,8 @@ from cli.demo.verdict import joules, percent, weights
 from cli.picture import PALETTE, Picture, as_percent, drawn
 
 _WINDOW_SHARE = 10
+_WHOLE_PERCENT = 0.01
+"""Below it a title says tenths of a percent."""
 
 
 def draw_figures(summary: Summary, energy: RunEnergy, theme: Theme = LIGHT) -> dict[str, Picture]:
@@ -88,7 +90,8 @@ def _contender_title(summary: Summary) -> str:
         return f"No mixture reaches the target; the router spent {spent} per request"
     if not saving:
         return f"The router spent as much as the best static mixture{missed}"
-    difference = f"{percent(abs(saving), 0)} {'less' if saving > 0 else 'more'}"
+    decimals = 0 if abs(saving) >= _WHOLE_PERCENT else 1
+    difference = f"{percent(abs(saving), decimals)} {'less' if saving > 0 else 'more'}"
     return f"The router spent {difference} than the best static mixture{missed}"
 
 
