@@ -4,10 +4,11 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from cli.local.supervisor import Supervisor
+from services.common.server import cancel
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STANDARD_STREAMS = (0, 1, 2)
@@ -53,9 +54,10 @@ async def _start_and_do(supervisor: Supervisor, work: Callable[[], Awaitable[Non
 
 
 async def _end(tasks: Iterable["asyncio.Future[Any]"]) -> None:
+    """Ends what still runs. What a task raised was raised already, or is of no use to who interrupted it."""
     for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(Exception):
+            await cancel([task])
 
 
 @contextmanager

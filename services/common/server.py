@@ -91,7 +91,7 @@ async def wait_for_stop_signal() -> None:
     await stop.wait()
 
 
-async def cancel(tasks: Sequence["asyncio.Task[Any]"]) -> None:
+async def cancel(tasks: Sequence["asyncio.Future[Any]"]) -> None:
     """Cancels background tasks and waits until they have ended.
 
     It asks again: `asyncio.wait_for` of Python 3.11, which redis-py sends commands with, swallows a

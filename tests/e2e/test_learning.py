@@ -58,6 +58,7 @@ def test_a_request_is_routed_answered_measured_judged_and_learned_from(system: L
     assert sorted(roles, key=str) == sorted(
         [("echo", Role.SERVED), ("smollm", Role.EXPLORED)] * PROMPTS, key=str
     )
+    wait_for(lambda: len(of(system, Label)) >= 2 * PROMPTS, 20, "labels of both models' answers")
     assert len(of(system, Label)) == 2 * PROMPTS
 
 

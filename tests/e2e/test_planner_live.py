@@ -96,7 +96,12 @@ def test_an_interrupted_sweep_leaves_nothing_running(tmp_path: Path, scratch: Pa
     command = [str(MESSPLUS), "pareto", "--zoo", str(zoo), "--model", "echo", *SWEEP, "--save", str(save)]
     times = ["--warm-up-seconds", "0.5", "--window-seconds", "60"]
     with subprocess.Popen(
-        [*command, *times], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        [*command, *times],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # As in a terminal: a shell that runs these tests in the background makes its children ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as sweep:
         assert sweep.stdout is not None
         assert "no run begins after" in sweep.stdout.readline()
