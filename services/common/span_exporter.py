@@ -63,6 +63,8 @@ class SpanExporter:
         """Sends what waits, if the endpoint takes it, and ends."""
         self._stopping.set()
         self._thread.join(2 * TIMEOUT_SECONDS)
+        if self.dropped_spans:
+            _log.warning("%d spans were dropped", self.dropped_spans)
         self._channel.close()
 
     def _run(self) -> None:

@@ -119,10 +119,11 @@ class OpenGenerations:
 
         One of which nothing was measured or estimated has none: an unknown energy is not 0 J.
         """
-        settled = [each for each in self._finished if self._open[each].is_closed()]
-        if not settled:
-            return []
-        self._finished = [each for each in self._finished if not self._open[each].is_closed()]
+        settled: list[str] = []
+        waiting: list[str] = []
+        for each in self._finished:
+            (settled if self._open[each].is_closed() else waiting).append(each)
+        self._finished = waiting
         popped = [(each, self._open.pop(each)) for each in settled]
         return [_figure(generation_id, each) for generation_id, each in popped if each.is_known()]
 
