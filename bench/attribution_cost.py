@@ -15,7 +15,7 @@ from bench.attribution_methods import METER, MODEL, ROUGH_PRIOR, WORKER, Recorde
 from services.core.energy_ledger import Reading
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.recent import RecentEnergy
-from services.energy.validation import parse_report
+from services.energy.report_parsing import parse_report
 
 SECONDS, RUNNING, STEPS_PER_SECOND, POLLS_PER_SECOND, REPORTS_PER_SECOND = 120, 64, 60, 50, 10
 _STARTING_SECONDS = 15

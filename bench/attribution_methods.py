@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from bench.gpu_simulation import NANOSECONDS, Run, SimulatedStep
-from services.core.attribution import GenerationWork, StepCoefficients, StepWork
 from services.core.energy_ledger import Reading
 from services.core.events import EnergyAttributed
+from services.core.steps import GenerationWork, StepCoefficients, StepWork
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.meters.base import Observed
 from services.energy.recent import RecentEnergy

@@ -28,9 +28,9 @@ from bench.gpu_engine import BOOT, MAX_TOKENS, MODEL, Engine, Model, RecordedMet
 from bench.gpu_findings import Findings, Served, markdown, table
 from bench.gpu_fit import fit_steps
 from bench.gpu_transformer import SHAPES, TorchMissing, Transformer, import_torch
-from services.core.attribution import StepCoefficients
 from services.core.energy_ledger import Reading
 from services.core.events import EnergyAttributed
+from services.core.steps import StepCoefficients
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.meters.base import MICROJOULES_PER_JOULE, Unavailable
 from services.energy.meters.nvml import nvml_meters

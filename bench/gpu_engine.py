@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.core.attribution import GenerationWork, StepWork
 from services.core.energy_ledger import Reading
+from services.core.steps import GenerationWork, StepWork
 from services.energy.accounting import EnergyAccounting
 from services.energy.meters.base import Meter, Unavailable
 from services.energy.reports import ReportedGeneration, ReportedStep, WorkerReport

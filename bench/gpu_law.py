@@ -20,7 +20,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.core.attribution import GenerationWork
+from services.core.steps import GenerationWork
 
 __all__ = ["StepLaw", "step_joules", "true_shares"]
 

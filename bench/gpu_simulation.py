@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.gpu_law import StepLaw, step_joules, true_shares
-from services.core.attribution import GenerationWork
 from services.core.energy_ledger import Reading
+from services.core.steps import GenerationWork
 
 __all__ = ["NANOSECONDS", "Counter", "Request", "Run", "SimulatedStep", "readings", "serve"]
 

@@ -1,41 +1,38 @@
-"""Splits a whole number by weights into whole numbers that add up to it: largest remainders."""
-
-from collections.abc import Callable
+"""Splits whole numbers by weights into whole numbers that add up to them: largest remainders."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["apportion"]
 
+Integers = NDArray[np.int64]
 _EXACT_IN_FLOATS = 2**50
 
 
-def apportion(
-    total: int, weights: NDArray[np.float64], rank: Callable[[int], tuple[str, int]]
-) -> NDArray[np.int64]:
-    """Parts (n,) >= 0 of `total` >= 0, each less than 1 from its exact value, that add up to `total`.
+def apportion(totals: Integers, weights: NDArray[np.float64]) -> Integers:
+    """Parts (rows, n) >= 0 of each of the `totals` (rows,) >= 0, that add up to it row by row.
 
-    `weights` (n,) are whole numbers >= 0 whose sum is above 0 and below 2**53, so that no order of adding
-    them up changes anything. Where remainders tie, the entry of the smaller rank is rounded up.
+    Each is less than 1 from its exact value. `weights` (rows, n) are whole numbers >= 0 whose sum in a row is
+    above 0 and below 2**53, so that no order of adding them up changes anything. Where remainders tie, the
+    earlier entry is rounded up.
     """
-    parts, remainders = _round_down(total, weights)
-    missing = total - int(parts.sum())
-    if missing:
-        last = np.sort(remainders)[-missing]
-        above = remainders > last
-        tied = np.flatnonzero(remainders == last).tolist()
-        parts[above] += 1
-        rest = missing - int(above.sum())
-        parts[tied if rest == len(tied) else sorted(tied, key=rank)[:rest]] += 1
+    parts, remainders = _round_down(totals, weights)
+    missing = totals - parts.sum(axis=1)
+    descending = np.sort(remainders, axis=1)[:, ::-1]
+    last = descending[np.arange(len(totals)), np.maximum(missing, 1) - 1][:, None]
+    above, tied = remainders > last, remainders == last
+    rest = missing - np.count_nonzero(above, axis=1)
+    parts += above | (tied & (np.cumsum(tied, axis=1) <= rest[:, None]))
     return parts
 
 
-def _round_down(total: int, weights: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.generic]]:
-    """Whole parts and what they leave, in any one unit."""
-    if total * len(weights) < _EXACT_IN_FLOATS:
-        exact = total * (weights / weights.sum())
+def _round_down(totals: Integers, weights: NDArray[np.float64]) -> tuple[Integers, NDArray[np.generic]]:
+    """Whole parts and what they leave, in a unit of the row's own."""
+    if int(totals.max()) * weights.shape[1] < _EXACT_IN_FLOATS:
+        exact = totals[:, None] * (weights / weights.sum(axis=1, keepdims=True))
         whole = np.floor(exact)
         return whole.astype(np.int64), exact - whole
     numbers = weights.astype(np.int64).astype(object)
-    parts = total * numbers // numbers.sum()
-    return parts.astype(np.int64), total * numbers - parts * numbers.sum()
+    scaled, sums = totals.astype(object)[:, None] * numbers, numbers.sum(axis=1, keepdims=True)
+    parts = scaled // sums
+    return parts.astype(np.int64), scaled - parts * sums

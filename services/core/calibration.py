@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.core.attribution import StepCoefficients, StepWork
 from services.core.nnls import nonnegative_least_squares
 from services.core.residuals import Residuals
+from services.core.steps import StepCoefficients, StepWork
 
 __all__ = ["COEFFICIENTS", "FEATURES", "MIN_WINDOWS", "StepCalibration", "step_features"]
 

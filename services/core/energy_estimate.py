@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from services.core.attribution import Step, Window, WindowAttribution, attribute_window
+from services.core.attribution import Attribution, Window, attribute
+from services.core.steps import Step
 
 __all__ = ["estimate_gap"]
 
@@ -13,10 +14,10 @@ _MICROJOULES_PER_JOULE = 1_000_000
 
 def estimate_gap(
     start_nanoseconds: int, end_nanoseconds: int, steps: Iterable[Step], idle_watts: float
-) -> WindowAttribution:
+) -> Attribution:
     """Charges the steps inside [start, end) with what their coefficients say they cost, in joules.
 
-    It is split as a measured window would be (see `attribute_window`), and marked as estimated. Raises
+    It is split as a measured window would be (see `attribute`), and marked as estimated. Raises
     ValueError for an empty gap.
     """
     known = list(steps)
@@ -27,4 +28,4 @@ def estimate_gap(
             above_idle = step.coefficients.step_joules + float(step.costs[:, :2].sum())
             joules += above_idle * overlap / (step.end_nanoseconds - step.start_nanoseconds)
     window = Window(start_nanoseconds, end_nanoseconds, round(joules * _MICROJOULES_PER_JOULE))
-    return replace(attribute_window(window, known, idle_watts), is_estimated=True)
+    return replace(attribute([window], known, idle_watts), is_estimated=True)

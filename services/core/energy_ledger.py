@@ -5,17 +5,13 @@ At any moment `attributed + unattributed == measured`, in whole microjoules.
 """
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from services.core.attribution import (
-    Step,
-    UnattributedReason,
-    Window,
-    WindowAttribution,
-    attribute_window,
-)
+from services.core.attribution import Attribution, UnattributedReason, Window, attribute
 from services.core.energy_estimate import estimate_gap
+from services.core.steps import Step
 
 __all__ = ["Balance", "EnergyLedger", "Reading"]
 
@@ -129,34 +125,46 @@ class EnergyLedger:
         self.balance.measured_microjoules += microjoules
         self.balance.unattributed_microjoules[UnattributedReason.OVERHEAD] += microjoules
 
-    def settle(self, complete_until_nanoseconds: float) -> list[WindowAttribution]:
+    def settle(self, complete_until_nanoseconds: float) -> list[Attribution]:
         """Closes the windows up to a time before which no further step can begin, and attributes them.
 
         Without a counter this is an estimate, which no balance contains.
         """
-        attributions: list[WindowAttribution] = []
+        attributions: list[Attribution] = []
         while self._open:
             oldest = self._open[0]
-            if isinstance(oldest, _Gap):
-                if complete_until_nanoseconds <= oldest.start_nanoseconds:
+            if isinstance(oldest, Window):
+                if not (windows := self._closable(complete_until_nanoseconds)):
                     break
-                attributions.append(self._close_gap(oldest, complete_until_nanoseconds))
+                attributions.append(self._close_windows(windows))
+            elif complete_until_nanoseconds <= oldest.start_nanoseconds:
+                break
             else:
-                is_one_too_many = len(self._open) > self._max_open_windows
-                if oldest.end_nanoseconds > complete_until_nanoseconds and not is_one_too_many:
-                    break
-                attributions.append(self._close_window(oldest))
+                attributions.append(self._close_gap(oldest, complete_until_nanoseconds))
         self._steps = [s for s in self._steps if s.end_nanoseconds > self.closed_until_nanoseconds]
         return attributions
 
-    def _close_window(self, window: Window) -> WindowAttribution:
-        self._open.popleft()
-        attribution = attribute_window(window, self._steps, self.idle_watts)
+    def _closable(self, complete_until_nanoseconds: float) -> list[Window]:
+        """The oldest windows, up to a gap, whose steps are all known or that are too many."""
+        windows: list[Window] = []
+        for each in self._open:
+            if isinstance(each, _Gap):
+                break
+            is_one_too_many = len(self._open) - len(windows) > self._max_open_windows
+            if each.end_nanoseconds > complete_until_nanoseconds and not is_one_too_many:
+                break
+            windows.append(each)
+        return windows
+
+    def _close_windows(self, windows: Sequence[Window]) -> Attribution:
+        for _ in windows:
+            self._open.popleft()
+        attribution = attribute(windows, self._steps, self.idle_watts)
         self._book(attribution)
-        self.closed_until_nanoseconds = window.end_nanoseconds
+        self.closed_until_nanoseconds = windows[-1].end_nanoseconds
         return attribution
 
-    def _close_gap(self, gap: _Gap, until_nanoseconds: float) -> WindowAttribution:
+    def _close_gap(self, gap: _Gap, until_nanoseconds: float) -> Attribution:
         # A gap has no energy to wait for, so it closes as far as the steps are known.
         start, end = gap.start_nanoseconds, int(min(gap.end_nanoseconds, until_nanoseconds))
         gap.start_nanoseconds = self.closed_until_nanoseconds = end
@@ -185,16 +193,17 @@ class EnergyLedger:
         else:
             self._open.append(_Gap(self._last_nanoseconds, end_nanoseconds))
 
-    def _book(self, attribution: WindowAttribution) -> None:
+    def _book(self, attribution: Attribution) -> None:
         balance, reasons = self.balance, self.balance.unattributed_microjoules
-        balance.measured_microjoules += attribution.window.energy_microjoules
-        for reason, microjoules in attribution.unattributed.items():
-            reasons[reason] += microjoules
-        unattributed = sum(attribution.unattributed.values())
-        for place, generation_id in enumerate(attribution.generation_ids):
-            if generation_id in self._final:
-                unattributed += (late := int(attribution.microjoules[place].sum()))
-                reasons[UnattributedReason.LATE] += late
-        balance.attributed_microjoules += attribution.window.energy_microjoules - unattributed
-        if unknown := attribution.unattributed.get(UnattributedReason.UNKNOWN, 0):
-            self._unclaimed.append((attribution.window, unknown))
+        measured = sum(window.energy_microjoules for window in attribution.windows)
+        balance.measured_microjoules += measured
+        for window, unattributed in zip(attribution.windows, attribution.reasons, strict=True):
+            reasons.update(unattributed)
+            if unknown := unattributed.get(UnattributedReason.UNKNOWN, 0):
+                self._unclaimed.append((window, unknown))
+        ids = attribution.generation_ids
+        final = [place for place, generation_id in enumerate(ids) if generation_id in self._final]
+        late = int(attribution.microjoules[:, final].sum())
+        if late:
+            reasons[UnattributedReason.LATE] += late
+        balance.attributed_microjoules += int(attribution.microjoules.sum()) - late

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.core.attribution import Step, StepCoefficients, Window
+from services.core.attribution import Window
 from services.core.calibration import (
     COEFFICIENTS,
     F_FEATURE,
@@ -19,6 +19,7 @@ from services.core.calibration import (
 from services.core.counter_lag import LAGS_NANOSECONDS, MAX_LAG_NANOSECONDS, CounterLag, misfit
 from services.core.idle_power import IdlePower
 from services.core.step_curve import StepCurve
+from services.core.steps import Step, StepCoefficients
 
 __all__ = ["BATCH_WINDOWS", "MeterCalibration"]
 
@@ -105,6 +106,8 @@ class MeterCalibration:
         """Learns from a batch of windows, if there is one whose steps are known up to that time."""
         if lag_is_given and self.lag.windows:
             self.lag = CounterLag()
+        if len(self._windows) < BATCH_WINDOWS:
+            return False
         ready = [w for w in self._windows if w[1] <= complete_until_nanoseconds]
         if len(ready) < BATCH_WINDOWS:
             return False

@@ -1,11 +1,17 @@
 """How far the joules of a request may be off, from how far windows were off while it ran."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from services.core.calibration import StepCalibration
 
-__all__ = ["Doubt", "Exposure", "half_width_joules"]
+__all__ = ["Doubt", "Exposure", "expose", "half_width_joules"]
+
+Array = NDArray[np.float64]
 
 _COUNTER_DEVIATION = 0.004
 """What a counter's own noise leaves over a request, as a fraction; not what it is off by as a whole."""
@@ -32,7 +38,7 @@ class Doubt:
 
 @dataclass(slots=True)
 class Exposure:
-    """What a generation was exposed to on one meter, window by window.
+    """What a generation was exposed to on one meter, all windows so far.
 
     A window's edge is misplaced: that costs it as much as its fraction of the energy changes there. And the
     costs that tell requests apart are off: that matters next to others only, for whoever is alone in a window
@@ -47,20 +53,33 @@ class Exposure:
     edges_joules_squared: float = 0.0
     disputed_joules: float = 0.0
 
-    def add(self, joules: float, window_joules: float, doubt: Doubt) -> None:
-        """Takes its part of a window whose energy, less the idle, is `window_joules`."""
-        fraction = joules / window_joules if window_joules > 0 else 0.0
-        moved = doubt.edge_joules * (fraction - self.fraction)
-        self.edges_joules_squared += moved * moved
-        self.disputed_joules += doubt.costs_fraction * joules * (1 - fraction)
-        self.joules += joules
-        self.fraction, self.edge_joules = fraction, doubt.edge_joules
-
     def variance(self) -> float:
         """J**2, the end of its last window included."""
         last = (self.edge_joules * self.fraction) ** 2
         noise = (_COUNTER_DEVIATION * self.joules) ** 2
         return self.edges_joules_squared + last + self.disputed_joules**2 + noise
+
+
+def expose(
+    exposures: Sequence[Exposure], doubts: Sequence[Doubt], joules: Array, window_joules: Array
+) -> None:
+    """Adds windows in the order of time, (windows,) J each less the idle, to what generations are exposed to.
+
+    `joules` (windows, exposures) are their parts of it; `doubts` is one for each of them.
+    """
+    if not exposures:
+        return
+    fractions = np.divide(joules, window_joules[:, None], out=np.zeros_like(joules), where=joules > 0)
+    before = [exposure.fraction for exposure in exposures]
+    moved_squared = (np.diff(fractions, axis=0, prepend=[before]) ** 2).sum(axis=0)
+    next_to_others = (joules * (1 - fractions)).sum(axis=0)
+    columns = (joules.sum(axis=0), fractions[-1], moved_squared, next_to_others)
+    rows = zip(exposures, doubts, *(column.tolist() for column in columns), strict=True)
+    for exposure, doubt, own, fraction, moved, disputed in rows:
+        exposure.joules += own
+        exposure.fraction, exposure.edge_joules = fraction, doubt.edge_joules
+        exposure.edges_joules_squared += doubt.edge_joules**2 * moved
+        exposure.disputed_joules += doubt.costs_fraction * disputed
 
 
 def half_width_joules(variance: float) -> float:

@@ -61,7 +61,9 @@ class UpdateClock:
             numbers = np.round((times - offset) / period)
             if numbers[-1] < 1:
                 break
-            period, offset = np.polyfit(numbers, times, 1)
+            deviations = numbers - numbers.mean()
+            period = float(deviations @ times / (deviations @ deviations))
+            offset = float(times.mean() - period * numbers.mean())
             spread = float(np.std(times - offset - numbers * period))
         steady = spread <= _MOST_SPREAD * period
-        self.period_nanoseconds, self._offset = (float(period), float(offset)) if steady else (0.0, 0.0)
+        self.period_nanoseconds, self._offset = (period, offset) if steady else (0.0, 0.0)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.common.telemetry import span
-from services.core.attribution import Step, StepCoefficients, StepWork
 from services.core.errors import NotFoundError, OverloadedError
 from services.core.events import EnergyAttributed
+from services.core.steps import Step, StepCoefficients, StepWork
 from services.energy.calibration_log import report_calibration
 from services.energy.generations import OpenGenerations
 from services.energy.metering import MeteredLedger, MeterStatus

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from services.core.attribution import UnattributedReason, WindowAttribution
+from services.core.attribution import Attribution, EnergyShare
 from services.core.events import EnergyAttributed
-from services.core.uncertainty import Doubt, Exposure, half_width_joules
+from services.core.uncertainty import Doubt, Exposure, expose, half_width_joules
 from services.energy.metering import MeteredLedger
 from services.energy.meters.base import ESTIMATE, MICROJOULES_PER_JOULE, Meter
 from services.energy.reports import ReportedGeneration, ReportedStep, WorkerReport
@@ -30,6 +30,20 @@ class _Open:
     is_bounded: bool = True
     """Whether the coefficients were calibrated all the time, so that their residuals say how far to trust."""
     exposures: dict[str, Exposure] = field(default_factory=dict)
+
+    def take(self, share: EnergyShare, is_estimated: bool) -> None:
+        """Adds its share of windows."""
+        self.prefill_microjoules += share.prefill_microjoules
+        self.decode_microjoules += share.decode_microjoules
+        self.shared_microjoules += share.shared_microjoules
+        self.is_charged = True
+        self.is_estimated = self.is_estimated or is_estimated
+
+    def exposure(self, meter_id: str) -> Exposure:
+        """What it was exposed to on that meter, to be added to."""
+        if (exposure := self.exposures.get(meter_id)) is None:
+            exposure = self.exposures[meter_id] = Exposure()
+        return exposure
 
     @property
     def total_microjoules(self) -> int:
@@ -81,27 +95,24 @@ class OpenGenerations:
             if reported.finished:
                 self._finish(generation_id, generation)
 
-    def charge(self, metered: MeteredLedger, attribution: WindowAttribution) -> None:
-        """Adds a window's shares to the open generations; one estimated share makes a figure an estimate."""
-        idle = attribution.unattributed.get(UnattributedReason.IDLE, 0)
-        joules = (attribution.window.energy_microjoules - idle) / MICROJOULES_PER_JOULE
+    def charge(self, metered: MeteredLedger, attribution: Attribution) -> None:
+        """Adds windows' shares to the open generations; one estimated share makes a figure an estimate."""
         doubts = {name: Doubt.of(model) for name, model in metered.calibration.models.items()}
-        meter_id = metered.meter.meter_id
-        charged = zip(attribution.generation_ids, attribution.microjoules.tolist(), strict=True)
-        for generation_id, (prefill, decode, shared) in charged:
+        exposed: list[tuple[int, Exposure, Doubt]] = []
+        for place, (generation_id, share) in enumerate(attribution.shares.items()):
             if (generation := self._open.get(generation_id)) is None:
                 continue
-            generation.prefill_microjoules += prefill
-            generation.decode_microjoules += decode
-            generation.shared_microjoules += shared
-            generation.is_charged = True
-            generation.is_estimated = generation.is_estimated or attribution.is_estimated
+            generation.take(share, attribution.is_estimated)
             if (doubt := doubts.get(generation.model_id)) is None:
                 generation.is_bounded = False
-                continue
-            if (exposure := generation.exposures.get(meter_id)) is None:
-                exposure = generation.exposures[meter_id] = Exposure()
-            exposure.add((prefill + decode + shared) / MICROJOULES_PER_JOULE, joules, doubt)
+            else:
+                exposed.append((place, generation.exposure(metered.meter.meter_id), doubt))
+        if exposed:
+            places, exposures, known_doubts = zip(*exposed, strict=True)
+            joules = attribution.microjoules[:, places].sum(axis=2) / MICROJOULES_PER_JOULE
+            expose(
+                exposures, known_doubts, joules, attribution.above_idle_microjoules / MICROJOULES_PER_JOULE
+            )
 
     def abandon(self, worker_id: str) -> None:
         """The worker is gone: what its generations have so far becomes final."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from services.core.attribution import Step, StepCoefficients, UnattributedReason, WindowAttribution
-from services.core.energy_ledger import Balance, EnergyLedger
+from services.core.attribution import Attribution, UnattributedReason
+from services.core.energy_ledger import Balance, EnergyLedger, Reading
 from services.core.meter_calibration import MeterCalibration
+from services.core.steps import Step, StepCoefficients
 from services.core.update_clock import UpdateClock
 from services.energy.meters.base import Meter, Observed, Unavailable
 from services.energy.reports import ReportedStep
@@ -95,15 +96,17 @@ class MeteredLedger:
             if self.meter.quality == "MEASURED":
                 # A modelled figure says itself when it was true; a device only shows that it has changed.
                 at = self.clock.refine(at)
-            self.ledger.read(replace(reading, monotonic_nanoseconds=at - lag))
+            self.ledger.read(Reading(at - lag, reading.cumulative_microjoules, reading.follows_gap))
 
-    def settle(self) -> list[WindowAttribution]:
+    def settle(self) -> list[Attribution]:
         """Closes what no worker can add to any more."""
         attributions = self.ledger.settle(self._complete_until())
         for attribution in attributions:
-            # Loading and warming up do what no step tells, and an estimate teaches nothing.
-            if not attribution.is_estimated and UnattributedReason.OVERHEAD not in attribution.unattributed:
-                self.calibration.add_window(attribution.window)
+            # An estimate teaches nothing, nor does loading and warming up, which do what no step tells.
+            if not attribution.is_estimated:
+                for window, reasons in zip(attribution.windows, attribution.reasons, strict=True):
+                    if UnattributedReason.OVERHEAD not in reasons:
+                        self.calibration.add_window(window)
         return attributions
 
     def learn(self) -> bool:

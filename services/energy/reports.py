@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from services.core.attribution import StepWork
+from services.core.steps import StepWork
 
 
 class ReportedGeneration(NamedTuple):

@@ -15,9 +15,9 @@ from services.common.redis_client import connect
 from services.common.rpc import instrument
 from services.common.server import ServiceServer, cancel, forever, wait_for_stop_signal
 from services.common.zoo import ModelSettings, Zoo
-from services.core.attribution import StepCoefficients
 from services.core.errors import StateUnavailableError
 from services.core.events import EnergyAttributed
+from services.core.steps import StepCoefficients
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.adapters.redis_calibrations import RedisCalibrations
 from services.energy.adapters.redis_energy_log import RedisEnergyLog

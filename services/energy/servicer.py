@@ -17,8 +17,9 @@ from services.energy.metering import MeterStatus
 from services.energy.meters.base import MICROJOULES_PER_JOULE
 from services.energy.metrics import EnergyMetrics
 from services.energy.power import PowerGauge
+from services.energy.report_parsing import parse_report
 from services.energy.reports import Receipt
-from services.energy.validation import parse_interval, parse_report, parse_request_id
+from services.energy.validation import parse_interval, parse_request_id
 
 SERVICE = "messplus.energy.v1.EnergyService"
 _Context = grpc.aio.ServicerContext[Any, Any]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.core.attribution import GenerationWork, StepWork
+from services.core.steps import GenerationWork, StepWork
 from services.energy.reports import ReportedGeneration, ReportedStep, WorkerReport
 
 SECOND = 1_000_000_000

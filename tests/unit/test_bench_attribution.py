@@ -8,7 +8,7 @@ import pytest
 
 from bench.attribution import OURS, simulate, summarise
 from bench.gpu_law import StepLaw, step_joules, true_shares
-from services.core.attribution import GenerationWork
+from services.core.steps import GenerationWork
 
 
 def _seconds(law: StepLaw, work: list[GenerationWork]) -> float:

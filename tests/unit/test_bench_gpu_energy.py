@@ -11,8 +11,8 @@ from bench.gpu_energy import Plan, chosen_meter, main, mean_watts, measure
 from bench.gpu_findings import markdown, table
 from bench.gpu_fit import NAMES, fit_steps
 from bench.gpu_transformer import SHAPES, Shape, TorchMissing, Transformer, import_torch
-from services.core.attribution import GenerationWork, StepWork
 from services.core.energy_ledger import Reading
+from services.core.steps import GenerationWork, StepWork
 from services.energy.meters.base import Unavailable
 from services.energy.meters.sampled import MeterReadError
 from services.energy.reports import ReportedStep

@@ -8,18 +8,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from services.core.attribution import (
-    EnergyShare,
-    GenerationWork,
-    Step,
-    StepCoefficients,
-    StepWork,
-    Window,
-    attribute_window,
-)
+from services.core.attribution import EnergyShare, Window, attribute
 from services.core.calibration import FEATURES, MIN_WINDOWS, StepCalibration, step_features
 from services.core.meter_calibration import BATCH_WINDOWS, MeterCalibration
-from services.core.uncertainty import Doubt, Exposure
+from services.core.steps import GenerationWork, Step, StepCoefficients, StepWork
+from services.core.uncertainty import Doubt, Exposure, expose
 
 TRUE = StepCoefficients(0.02, 1e-6, 0.05, 2e-5, 2.0)
 PRIOR = StepCoefficients(0.28, 1.6e-5, 0.7, 4e-5, 0.5)
@@ -181,17 +174,17 @@ def test_conservation_and_symmetry_with_calibrated_coefficients(seed: int) -> No
     ]
     energy = int(random.integers(1, 10**9))
     window = Window(0, 10**8, energy)
-    shares = attribute_window(window, [Step(0, 10**8, StepWork.of(*work), costs)], 80.0).shares
+    shares = attribute([window], [Step(0, 10**8, StepWork.of(*work), costs)], 80.0).shares
     assert sum(share.total_microjoules for share in shares.values()) == energy
     order = random.permutation(30)
     shuffled = StepWork.of(*(work[i] for i in order))
-    assert attribute_window(window, [Step(0, 10**8, shuffled, costs)], 80.0).shares == shares
+    assert attribute([window], [Step(0, 10**8, shuffled, costs)], 80.0).shares == shares
 
 
 def test_one_request_alone_pays_the_rise_of_the_counter_less_the_idle() -> None:
     costs = calibrated().models["m"].coefficients
     alone = Step(250 * MILLISECOND, 1000 * MILLISECOND, StepWork.of(GenerationWork("a", 10, 1, 10)), costs)
-    attribution = attribute_window(Window(0, 1000 * MILLISECOND, 300_000_001), [alone], 100.0)
+    attribution = attribute([Window(0, 1000 * MILLISECOND, 300_000_001)], [alone], 100.0)
     share: EnergyShare = attribution.shares["a"]
     assert share.total_microjoules == 300_000_001 - 25_000_000
 
@@ -200,8 +193,7 @@ def test_uncertainty_is_of_edges_alone_and_of_costs_only_next_to_others() -> Non
     doubt = Doubt(edge_joules=2.0, costs_fraction=0.1)
     alone, shared = Exposure(), Exposure()
     for _ in range(10):
-        alone.add(30.0, 30.0, doubt)
-        shared.add(3.0, 30.0, doubt)
+        expose([alone, shared], [doubt, doubt], np.array([[30.0, 3.0]]), np.array([30.0]))
     noise = 0.004**2
     # Two edges of 2 J, at which its part goes from 0 to 1 and back; 10 % of 30 J, 0.9 of it disputed.
     assert alone.variance() == pytest.approx(2 * 2.0**2 + noise * 300**2)

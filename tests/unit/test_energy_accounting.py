@@ -9,10 +9,10 @@ from energy_reports import Told, of, told, worker_report
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.core.attribution import GenerationWork, StepCoefficients
 from services.core.energy_ledger import Reading
 from services.core.errors import InvalidRequestError, NotFoundError, StateUnavailableError
 from services.core.events import EnergyAttributed
+from services.core.steps import GenerationWork, StepCoefficients
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.metering import MeterStatus
 from services.energy.meters.base import Observed, Unavailable

@@ -8,15 +8,15 @@ from energy_reports import Told, of, told, worker_report
 from messplus.common.v1 import common_pb2
 from messplus.energy.v1 import energy_service_pb2 as pb
 
-from services.core.attribution import GenerationWork, StepCoefficients
 from services.core.energy_ledger import Reading
 from services.core.errors import InvalidRequestError
 from services.core.events import EnergyAttributed
+from services.core.steps import GenerationWork, StepCoefficients
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.meters.base import Observed
 from services.energy.recent import RecentEnergy
+from services.energy.report_parsing import parse_report
 from services.energy.reports import Receipt, WorkerReport
-from services.energy.validation import parse_report
 
 SECOND = 1_000_000_000
 

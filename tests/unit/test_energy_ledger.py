@@ -3,15 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.core.attribution import (
-    GenerationWork,
-    Step,
-    StepCoefficients,
-    StepWork,
-    UnattributedReason,
-    WindowAttribution,
-)
+from services.core.attribution import Attribution, UnattributedReason, Window
 from services.core.energy_ledger import Balance, EnergyLedger, Reading
+from services.core.steps import GenerationWork, Step, StepCoefficients, StepWork
 
 COSTS = StepCoefficients(0.1, 0.0, 0.3, 0.0, 0.0)
 MILLISECOND = 1_000_000
@@ -31,7 +25,7 @@ def is_balanced(balance: Balance) -> bool:
     return parts == balance.measured_microjoules
 
 
-def measured(results: list[WindowAttribution]) -> list[WindowAttribution]:
+def measured(results: list[Attribution]) -> list[Attribution]:
     return [result for result in results if not result.is_estimated]
 
 
@@ -88,8 +82,8 @@ def test_a_window_waits_until_no_further_step_can_begin_in_it() -> None:
         books.read(Reading(time, joules))
     assert books.settle(5) == []
     books.add_step(step(5, 20))
-    first, second = books.settle(20)
-    assert [first.shares["a"].total_microjoules, second.shares["a"].total_microjoules] == [100, 200]
+    (both,) = books.settle(20)
+    assert (both.generation_ids, both.microjoules.sum(axis=2).tolist()) == (("a",), [[100], [200]])
     assert books.closed_until_nanoseconds == 20
 
 
@@ -120,7 +114,7 @@ def test_a_counter_that_goes_backwards_leaves_its_window_unknown() -> None:
         books.read(Reading(time, joules))
         books.add_step(step(time, time + 10))
     reset, only = books.settle(20)
-    assert (only.window.start_nanoseconds, only.window.energy_microjoules) == (10, 50)
+    assert only.windows == (Window(10, 20, 50),)
     assert books.balance.measured_microjoules == 50
     assert reset.is_estimated
 
@@ -131,8 +125,8 @@ def test_a_rise_that_cannot_be_trusted_is_a_gap_and_counting_goes_on_from_there(
     books.read(Reading(10, 900, follows_gap=True))
     books.read(Reading(20, 907))
     gap, counted = books.settle(20)
-    assert (gap.is_estimated, gap.window.end_nanoseconds) == (True, 10)
-    assert (counted.window.energy_microjoules, books.read_microjoules) == (7, 7)
+    assert (gap.is_estimated, gap.windows[0].end_nanoseconds) == (True, 10)
+    assert (counted.windows, books.read_microjoules) == ((Window(10, 20, 7),), 7)
 
 
 def test_steps_without_a_counter_are_charged_what_their_coefficients_say_and_no_balance_has_it() -> None:
@@ -157,11 +151,11 @@ def test_a_lost_counter_settles_time_without_energy() -> None:
     assert books.closed_until_nanoseconds == 15
     books.read(Reading(30, 5))
     books.read(Reading(40, 7))
-    assert [result.window.energy_microjoules for result in measured(books.settle(40))] == [2]
+    assert [result.windows for result in measured(books.settle(40))] == [(Window(30, 40, 2),)]
 
 
 def test_a_step_that_never_ends_cannot_keep_windows_open_for_ever() -> None:
     books = ledger(windows=2)
     for time in range(4):
         books.read(Reading(time, time * 10))
-    assert [result.window.end_nanoseconds for result in books.settle(0)] == [1]
+    assert [result.windows for result in books.settle(0)] == [(Window(0, 1, 10),)]

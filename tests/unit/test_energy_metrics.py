@@ -11,9 +11,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from services.common.footprint import Footprint
-from services.core.attribution import GenerationWork, StepCoefficients
 from services.core.errors import FieldViolation, InvalidRequestError
 from services.core.events import EnergyAttributed
+from services.core.steps import GenerationWork, StepCoefficients
 from services.energy import metrics
 from services.energy.accounting import AccountingSettings, EnergyAccounting
 from services.energy.balance_sheet import REFRESH_SECONDS, BalanceSheet

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.core.attribution import StepCoefficients
 from services.core.energy_model import EnergyModel, StepLaw, fitted_step_law, request_joules
 from services.core.policies.pacer_parameters import PacerParameters
+from services.core.steps import StepCoefficients
 
 COSTS = StepCoefficients(
     prefill_joules=0.02,

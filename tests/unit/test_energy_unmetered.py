@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from energy_reports import SECOND, Told, of, told, worker_report
 
-from services.core.attribution import GenerationWork, StepCoefficients
 from services.core.events import EnergyAttributed
+from services.core.steps import GenerationWork, StepCoefficients
 from services.energy.accounting import UNMETERED_TIER, AccountingSettings, EnergyAccounting
 from services.energy.recent import RecentEnergy
 
