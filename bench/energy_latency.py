@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from services.core.events import EnergyAttributed
 PERIODS_SECONDS = (0.05, 0.1)
 REQUESTS, TRACE_SECONDS, TARGET_PERIODS = 30, 90.0, 2.0
 _WATTS = 250.0
+_PATIENCE_SECONDS, _ATTEMPTS = 5.0, 4
 _PROMPT = common_pb2.Prompt(text=" ".join(["word"] * 20))
 
 
@@ -66,25 +68,39 @@ async def _latencies(address: str, redis_url: str, keys: Keys) -> list[float]:
     client = aioredis.Redis.from_url(redis_url)
     async with grpc.aio.insecure_channel(address) as channel:
         stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
-        found = [await _latency(stub, client, keys, f"r{number}") for number in range(REQUESTS)]
+        await _wait_for_reports(stub, client, keys)
+        found = []
+        for number in range(REQUESTS):
+            found.append(await _latency(stub, client, keys, f"r{number}"))
+            # The next request begins anywhere in a period.
+            await asyncio.sleep(0.013 * (number % 7))
     await client.aclose()
     return found
 
 
+async def _wait_for_reports(stub: object, client: aioredis.Redis, keys: Keys) -> None:
+    """What ran before the worker's first report is late and has no figure."""
+    for attempt in range(_ATTEMPTS):
+        with suppress(TimeoutError):
+            await _latency(stub, client, keys, f"first{attempt}")
+            return
+    sys.exit("error: no energy event came: look at the logs of energy and worker")
+
+
 async def _latency(stub: object, client: aioredis.Redis, keys: Keys, name: str) -> float:
+    """Seconds from the last message of an answer to its energy event. Raises TimeoutError."""
     newest = await client.xrevrange(keys.events, count=1)
     seen = newest[0][0] if newest else b"0"
     request = worker_service_pb2.GenerateRequest(request_id=name, generation_id=f"{name}.0", prompt=_PROMPT)
     async for _ in stub.Generate(request, timeout=30):  # type: ignore[attr-defined]
         last = time.monotonic()
-    while True:
-        for _, entries in await client.xread({keys.events: seen}, block=1000):
-            seen = entries[-1][0]
-            events = [decode_entry(*entry).event for entry in entries]
-            if any(isinstance(event, EnergyAttributed) and event.request_id == name for event in events):
-                # The next request begins anywhere in a period.
-                await asyncio.sleep(0.013 * (int(name[1:]) % 7))
-                return time.monotonic() - last
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while True:
+            for _, entries in await client.xread({keys.events: seen}, block=1000):
+                seen = entries[-1][0]
+                events = [decode_entry(*entry).event for entry in entries]
+                if any(isinstance(event, EnergyAttributed) and event.request_id == name for event in events):
+                    return time.monotonic() - last
 
 
 def main() -> int:

@@ -23,6 +23,8 @@ MAX_WORKERS = 1024
 MAX_OPEN_GENERATIONS = 10_000
 MAX_OPEN_WINDOWS = 600
 MAX_GONE_METERS = 64
+_STILL_COMING = ""
+"""Stands for all workers that have not reported yet."""
 _RETRY_SECONDS = 5.0
 _NANOSECONDS_PER_SECOND = 1_000_000_000
 _log = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ class AccountingSettings:
     """This host's boot; the steps of workers that share a counter must be of the same."""
     worker_timeout_seconds: float
     """A worker that reports nothing for so long is gone."""
+    greeting_seconds: float = 0.0
+    """How long after the start no window closes: workers may still have to find the service again."""
     conditions: Mapping[str, str] = field(default_factory=dict)
     """Per model id, what its step costs hold for: its engine and files. Others are learned anew."""
 
@@ -86,6 +90,7 @@ class EnergyAccounting:
         self._settings, self._recent, self._publish = settings, recent, publish
         self._generations = OpenGenerations(recent.generation_ids)
         self._workers: dict[str, _Worker] = {}
+        self._began_nanoseconds: int | None = None
         self._learned: dict[str, Any] = {}
         self.learned_batches = 0
         """Rises whenever a calibration changes."""
@@ -126,6 +131,7 @@ class EnergyAccounting:
 
     def tick(self, now_nanoseconds: int) -> None:
         """Reads the polled counters and lets go of workers that have fallen silent; call it regularly."""
+        self._greet(now_nanoseconds)
         for counter in self._counters.values():
             counter.poll(now_nanoseconds)
         silent_since = now_nanoseconds - self._settings.worker_timeout_seconds * _NANOSECONDS_PER_SECOND
@@ -133,8 +139,21 @@ class EnergyAccounting:
             self._drop(worker_id, "the worker has stopped reporting")
         self._settle(self._counters.values())
 
+    def _greet(self, now_nanoseconds: int) -> None:
+        """At first every window waits for workers that may still come."""
+        if self._began_nanoseconds is None:
+            self._began_nanoseconds = now_nanoseconds
+        waited_seconds = (now_nanoseconds - self._began_nanoseconds) / _NANOSECONDS_PER_SECOND
+        for counter in self._counters.values():
+            if waited_seconds < self._settings.greeting_seconds:
+                counter.complete_until[_STILL_COMING] = self._began_nanoseconds
+            else:
+                counter.complete_until.pop(_STILL_COMING, None)
+
     def close(self) -> None:
         """Makes everything final with what was attributed so far."""
+        for counter in self._counters.values():
+            counter.complete_until.pop(_STILL_COMING, None)
         for worker_id in list(self._workers):
             self._drop(worker_id, "the service is stopping")
         self._settle(self._counters.values())

@@ -32,6 +32,8 @@ from services.energy.recent import RecentEnergy
 from services.energy.servicer import SERVICE, EnergyServicer
 from services.energy.settings import EnergyServiceSettings
 
+GREETING_SECONDS = 3.0
+"""As long as a worker may take to connect again to a service that has just started."""
 _BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 CALIBRATION_SECONDS = 30.0
 """Time between two savings of what was learned: as much is lost when the process dies."""
@@ -150,6 +152,7 @@ def _accounting_settings(settings: EnergyServiceSettings, zoo: Zoo) -> Accountin
         coefficients=_coefficients(zoo),
         boot_id=_boot_id(),
         worker_timeout_seconds=settings.energy_worker_timeout_seconds,
+        greeting_seconds=GREETING_SECONDS,
         conditions=_conditions(zoo),
     )
 

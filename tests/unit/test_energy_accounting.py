@@ -46,12 +46,13 @@ step = told
 class Bench:
     """The use case with what it published."""
 
-    def __init__(self, *counters: "FakeCounter", idle_watts: float = 0.0) -> None:
+    def __init__(
+        self, *counters: "FakeCounter", idle_watts: float = 0.0, greeting_seconds: float = 0.0
+    ) -> None:
         self.published: list[EnergyAttributed] = []
         self.recent = RecentEnergy(100)
-        self.accounting = EnergyAccounting(
-            settings(idle_watts), counters, self.recent, self.published.append, {}
-        )
+        conditions = replace(settings(idle_watts), greeting_seconds=greeting_seconds)
+        self.accounting = EnergyAccounting(conditions, counters, self.recent, self.published.append, {})
 
     def take(self, *reports: WorkerReport) -> Receipt:
         receipt = Receipt()
@@ -198,6 +199,18 @@ def test_a_shared_counter_waits_for_every_worker() -> None:
     bench.take(report(2, 0.0, step(0, 2, work("b", finished=True)), worker_id="w"))
     assert bench.joules() == {"a": 4.0, "b": 4.0}
     assert {figure.quality for figure in bench.published} == {"MEASURED"}
+
+
+def test_at_first_windows_wait_for_workers_that_have_to_find_the_service_again() -> None:
+    counter = FakeCounter()
+    bench = Bench(counter, greeting_seconds=3.0)
+    bench.accounting.tick(0)
+    counter.shown = Reading(2 * SECOND, 8_000_000)
+    bench.accounting.tick(2 * SECOND)
+    bench.take(report(2, 0.0, step(0, 2, work("a", finished=True))))
+    assert bench.joules() == {}
+    bench.accounting.tick(3 * SECOND)
+    assert (bench.joules(), bench.unattributed()) == ({"a": 8.0}, {})
 
 
 def test_a_counter_that_is_away_is_never_taken_for_zero_joules() -> None:

@@ -3,6 +3,7 @@
 import grpc
 from messplus.energy.v1 import energy_service_pb2, energy_service_pb2_grpc
 
+from services.common.channels import RECONNECT_OPTIONS
 from services.common.event_codec import energy_from_proto
 from services.core.events import EnergyAttributed
 
@@ -11,7 +12,7 @@ class GrpcEnergyFigures:
     """`EnergyFigures` of the energy service at an address."""
 
     def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address)
+        self._channel = grpc.aio.insecure_channel(address, options=RECONNECT_OPTIONS)
         self._stub = energy_service_pb2_grpc.EnergyServiceStub(self._channel)
 
     async def close(self) -> None:

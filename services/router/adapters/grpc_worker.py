@@ -10,6 +10,7 @@ from grpc_status import rpc_status
 from messplus.common.v1 import common_pb2
 from messplus.worker.v1 import worker_service_pb2, worker_service_pb2_grpc
 
+from services.common.channels import RECONNECT_OPTIONS
 from services.common.event_codec import finish_reason_from_proto
 from services.common.telemetry import trace_metadata
 from services.router.ports import WorkerEnd, WorkerStatus
@@ -18,9 +19,7 @@ from services.router.requests import Generation
 
 _INFO_TIMEOUT_SECONDS = 5.0
 _OPTIONS = (
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2000),
+    *RECONNECT_OPTIONS,
     ("grpc.keepalive_time_ms", 15_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.enable_retries", 0),

@@ -9,6 +9,7 @@ import grpc
 from messplus.common.v1 import common_pb2
 from messplus.energy.v1 import energy_service_pb2, energy_service_pb2_grpc
 
+from services.common.channels import RECONNECT_OPTIONS
 from services.worker.steps import SequenceWork, Step, StepReport, StepTier
 
 GOODBYE_SECONDS = 2.0
@@ -42,7 +43,7 @@ class GrpcStepSink:
         tier: Callable[[], StepTier],
         device_ids: Sequence[str] = (),
     ) -> None:
-        self._channel = grpc.aio.insecure_channel(address)
+        self._channel = grpc.aio.insecure_channel(address, options=RECONNECT_OPTIONS)
         self._stub = energy_service_pb2_grpc.EnergyServiceStub(self._channel)
         self._worker_id, self._model_id, self._boot_id = worker_id, model_id, boot_id
         self._device_ids, self._tier = tuple(device_ids), tier
