@@ -32,7 +32,7 @@ PROFILED = Grid((32, 96, 256, 640), (1, 16, 64, 128), 3)
 HELD_OUT = (Grid((48, 400), (24, 100), 3), Grid((64, 160, 500), (8, 40, 90), 3))
 """Sizes in between, each length its own."""
 BUDGET = Budget(requests=1000, seconds=900.0, warm_up=2)
-SWEEP = SweepOptions("1,2,4", "1,2", (), None, 3, 3.0, 10.0, 900.0)
+SWEEP = SweepOptions("1,2,4", "1,2", (), None, 5, 3.0, 8.0, 900.0)
 
 
 def live_rows(folder: Path, console: Console) -> list[Row]:
@@ -114,7 +114,7 @@ def sweep_rows(folder: Path, console: Console) -> list[Row]:
         found.append(experiment)
         rows.append(
             Row(
-                f"live sweep {number}, {len(experiment.points)} configurations x 3",
+                f"live sweep {number}, {len(experiment.points)} configurations x {SWEEP.repeats}",
                 seconds / 60,
                 "min",
                 "<",
