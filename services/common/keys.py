@@ -32,7 +32,7 @@ class Keys:
 
     @property
     def calibration(self) -> str:
-        """Hash meter id -> what was learned of it (JSON). Written by the energy service."""
+        """Hash meter id -> what was learned of it (JSON). Written by the energy service, read by routers."""
         return self._key("calibration")
 
     @property

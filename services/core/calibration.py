@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.core.energy_model import StepLaw
 from services.core.nnls import nonnegative_least_squares
 from services.core.residuals import Residuals
 from services.core.steps import StepCoefficients, StepWork
@@ -88,6 +89,8 @@ class StepCalibration:
     _solution: Array = field(default_factory=lambda: np.zeros(FEATURES))
     _solved: StepCoefficients | None = None
     _doubt: float = 0.0
+    step_seconds: float = 0.0
+    """Mean duration of the newest steps; 0 before there was one."""
 
     @property
     def coefficients(self) -> StepCoefficients:
@@ -105,6 +108,17 @@ class StepCalibration:
         if self.version:
             return self._solution
         return np.array([*astuple(self.prior), *np.zeros(len(_KNOTS))])
+
+    def step_law(self, idle_watts: float) -> StepLaw | None:
+        """What a decoding step costs at the context lengths of today, its idle power included, J.
+
+        None before there is a solution.
+        """
+        if not self.version:
+            return None
+        costs, decoded, context = self.coefficients, float(self._sums[2]), float(self._sums[3])
+        attention = costs.context_joules * context / decoded if decoded > 0 else 0.0
+        return StepLaw(costs.step_joules + idle_watts * self.step_seconds, costs.decode_joules + attention)
 
     def observe(self, features: Array, joules: Array) -> None:
         """Learns windows in order of time: `features` (n, FEATURES), `joules` (n,) above the idle power.
@@ -189,6 +203,7 @@ class StepCalibration:
             "joules": self._joules,
             "solution": self._solution.tolist(),
             "doubt": self._doubt,
+            "step_seconds": self.step_seconds,
         }
 
     @classmethod
@@ -207,6 +222,7 @@ class StepCalibration:
             _finite(state["solution"], (FEATURES,)),
         )
         calibration._doubt = float(_finite(state["doubt"], ()))
+        calibration.step_seconds = float(_finite(state["step_seconds"], ()))
         if calibration.version:
             calibration._solved = StepCoefficients(*calibration._solution[_OWN].tolist())
         return calibration

@@ -52,6 +52,10 @@ class StepLaw:
             if not (math.isfinite(value) and value >= 0.0):
                 raise ValueError(f"{name} is {value}, must be finite and >= 0")
 
+    def __add__(self, other: "StepLaw") -> "StepLaw":
+        """Of a step that takes energy from both."""
+        return StepLaw(self.step_joules + other.step_joules, self.decode_joules + other.decode_joules)
+
     def joules_per_token(self, running: float) -> float:
         """F / (B+1) + m for a request that joins B >= 0 running ones."""
         return self.step_joules / (running + 1.0) + self.decode_joules

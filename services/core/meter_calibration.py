@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from services.core.calibration import (
     step_features,
 )
 from services.core.counter_lag import LAGS_NANOSECONDS, MAX_LAG_NANOSECONDS, CounterLag, misfit
+from services.core.energy_model import StepLaw
 from services.core.idle_power import IdlePower
 from services.core.step_curve import StepCurve
 from services.core.steps import Step, StepCoefficients
@@ -52,6 +54,11 @@ class _Steps:
             self.starts.popleft()
             self.ends.popleft()
             self.features.popleft()
+
+    @property
+    def mean_seconds(self) -> float:
+        """Of one step; at least one is there."""
+        return (sum(self.ends) - sum(self.starts)) / len(self.ends) * _SECONDS_PER_NANOSECOND
 
     def curve(self, origin: int) -> StepCurve:
         features = np.array(self.features, dtype=float).reshape(-1, FEATURES)
@@ -146,6 +153,7 @@ class MeterCalibration:
             if active[model_id][alone].any():
                 above_idle = joules[alone] - self.idle.watts * seconds[alone]
                 self.models[model_id].observe(rows[alone], above_idle)
+                self.models[model_id].step_seconds = self._steps[model_id].mean_seconds
 
     def _find_lag(
         self,
@@ -168,9 +176,15 @@ class MeterCalibration:
             for model in self.models.values():
                 model.forget()
 
+    def step_laws(self) -> dict[str, StepLaw]:
+        """What a step of each calibrated model costs."""
+        laws = {model_id: model.step_law(self.idle.watts) for model_id, model in self.models.items()}
+        return {model_id: law for model_id, law in laws.items() if law is not None}
+
     def to_state(self) -> dict[str, Any]:
-        """What was learned, as JSON values."""
+        """What was learned, as JSON values; `step_laws` is for others to read and follows from the rest."""
         return {
+            "step_laws": {model_id: asdict(law) for model_id, law in self.step_laws().items()},
             "idle": self.idle.to_state(),
             "lag": self.lag.to_state(),
             "models": {model_id: model.to_state() for model_id, model in self.models.items()},

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ from services.common.zoo import Zoo
 from services.core.energy_model import StepLaw
 from services.core.events import FloatArray
 from services.core.policies.base import BoolArray
-from services.router.ports import Loads, Worker, WorkerLoad, WorkerStatus
+from services.router.ports import Loads, StepLaws, Worker, WorkerLoad, WorkerStatus
 from services.router.requests import RouteRequest
 
 _log = logging.getLogger(__name__)
@@ -155,6 +155,12 @@ class Fleet:
         ]
         return None if min(factors) == 1.0 else np.array(factors)
 
+    def take_step_laws(self, laws: Mapping[str, StepLaw]) -> None:
+        """What steps cost as measured, in place of what the zoo file says."""
+        for model_id, law in laws.items():
+            if model_id in self._index:
+                self._step_laws[self._index[model_id]] = law
+
     def _running(self, index: int) -> int:
         """B: requests that would share their steps with the model's next one."""
         state = self.pick(index)
@@ -225,4 +231,10 @@ async def poll_loads(fleet: Fleet, loads: Loads, interval_seconds: float) -> Non
     if known:
         for state, load in zip(known, await loads.read([s.status.worker_id for s in known]), strict=True):
             state.load = load or _IDLE
+    await asyncio.sleep(interval_seconds)
+
+
+async def poll_step_laws(fleet: Fleet, laws: StepLaws, interval_seconds: float) -> None:
+    """Reads once what steps cost as measured, then pauses."""
+    fleet.take_step_laws(await laws.read())
     await asyncio.sleep(interval_seconds)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
+from services.core.energy_model import StepLaw
 from services.core.events import Decision, EnergyAttributed, FloatArray, Outcome, Redecision
 from services.router.requests import Generation, Record
 
@@ -154,6 +155,13 @@ class Loads(Protocol):
 
     async def read(self, worker_ids: Sequence[str]) -> list[WorkerLoad | None]:
         """Load per worker; None where it said nothing lately."""
+
+
+class StepLaws(Protocol):
+    """What steps cost, as the meters show. Raises StateUnavailableError."""
+
+    async def read(self) -> dict[str, StepLaw]:
+        """Per model that was calibrated; over several meters their sum."""
 
 
 class EnergyFigures(Protocol):

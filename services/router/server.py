@@ -22,12 +22,18 @@ from services.router.adapters.grpc_energy import GrpcEnergyFigures
 from services.router.adapters.grpc_worker import GrpcWorker
 from services.router.adapters.redis_claims import RedisClaims
 from services.router.adapters.redis_event_log import RedisEventLog
-from services.router.adapters.redis_state import RedisConversations, RedisLoads, RedisSnapshots, RedisTexts
+from services.router.adapters.redis_state import (
+    RedisConversations,
+    RedisLoads,
+    RedisSnapshots,
+    RedisStepLaws,
+    RedisTexts,
+)
 from services.router.adapters.static_embedding import CompactFeatures, EmbeddingFeatures, StaticEmbedding
 from services.router.claiming import Claiming
 from services.router.class_states import ClassStates
 from services.router.commits import Commits
-from services.router.fleet import poll_loads
+from services.router.fleet import poll_loads, poll_step_laws
 from services.router.generate import InFlight
 from services.router.instruments import Instruments
 from services.router.outcomes import Outcomes
@@ -44,6 +50,7 @@ from services.router.workers import Workers
 _log = logging.getLogger(__name__)
 _SNAPSHOT_INTERVAL_SECONDS = 1.0
 _LOAD_INTERVAL_SECONDS = 0.5
+_STEP_LAWS_INTERVAL_SECONDS = 10.0
 _SECRET_RETRY_SECONDS = 0.2
 
 
@@ -94,11 +101,17 @@ class Router:
         self.workers.watch()
         return [
             forever("load of workers", partial(self._poll_loads, RedisLoads(self._client, self._keys))),
+            forever(
+                "measured step costs", partial(self._poll_step_laws, RedisStepLaws(self._client, self._keys))
+            ),
             forever("snapshots", self._follow_snapshots),
         ]
 
     async def _poll_loads(self, loads: RedisLoads) -> None:
         await poll_loads(self.routes.fleet, loads, _LOAD_INTERVAL_SECONDS)
+
+    async def _poll_step_laws(self, laws: RedisStepLaws) -> None:
+        await poll_step_laws(self.routes.fleet, laws, _STEP_LAWS_INTERVAL_SECONDS)
 
     async def _follow_snapshots(self) -> None:
         routes, shared = self.routes, self.shared

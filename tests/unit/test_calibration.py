@@ -99,6 +99,20 @@ def test_known_coefficients_lag_and_idle_power_are_recovered() -> None:
     assert 0 < model.residuals.total_ratio < 0.05
 
 
+def test_what_a_step_costs_has_its_idle_power_and_its_context_in_it() -> None:
+    made = steps(1, 20_000)
+    seen = windows(made, 50 * MILLISECOND, LAG, 0.01, 2)
+    assert MeterCalibration(IDLE_WATTS).step_laws() == {}
+    law = learned(made, seen).step_laws()["m"]
+    # Steps last 9 to 13 ms; 1,500 tokens of context go with each that is decoded.
+    for running, rel in ((0, 0.15), (8, 0.05), (20, 0.05)):
+        seconds = 0.009 + 0.0001 * (running + 1)
+        per_step = IDLE_WATTS * seconds + TRUE.step_joules
+        per_token = TRUE.decode_joules + TRUE.context_joules * 1500
+        truth = per_step / (running + 1) + per_token
+        assert law.joules_per_token(running) == pytest.approx(truth, rel=rel)
+
+
 @pytest.mark.parametrize("scale", [0.01, 1.0, 1000.0])
 def test_only_the_ratios_of_the_prior_count(scale: float) -> None:
     made = steps(3, 8000)

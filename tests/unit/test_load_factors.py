@@ -5,6 +5,7 @@ import pytest
 from fold_events import MODELS, at, decision, energy, outcome, redecision
 from pacer_world import Loop, requests
 
+from services.core.energy_model import StepLaw
 from services.core.event_checks import problem_of
 from services.core.events import Role
 from services.core.fold import Fold
@@ -47,6 +48,13 @@ def test_who_waits_shares_no_step():
     fleet = fleet_of(max_batch_size=2)
     fleet.workers[0].in_flight = 50
     assert fleet.load_factors().tolist() == [(3.0 / 2.0 + 1.0) / 4.0, 1.0]
+
+
+def test_what_steps_cost_as_measured_counts_in_place_of_the_zoo_file():
+    fleet = fleet_of()
+    fleet.workers[1].load = WorkerLoad(2, 0)
+    fleet.take_step_laws({"large": StepLaw(12.0, 4.0), "of another zoo": StepLaw(1.0, 1.0)})
+    assert fleet.load_factors().tolist() == [1.0, (12.0 / 3.0 + 4.0) / 16.0]
 
 
 def test_the_worker_that_would_be_picked_counts_and_none_is_idle():

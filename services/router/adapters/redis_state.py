@@ -11,6 +11,7 @@ from redis.asyncio.client import PubSub
 
 from services.common.keys import Keys
 from services.common.redis_client import STATE_AWAY, or_unavailable
+from services.core.energy_model import StepLaw
 from services.core.errors import InvalidSnapshotError
 from services.core.learner_state import CONTROL, HEADS
 from services.router.ports import WorkerLoad
@@ -79,6 +80,23 @@ def _load(value: bytes | None) -> WorkerLoad | None:
         fields = json.loads(value)
         return WorkerLoad(int(fields["running"]), int(fields["waiting"]))
     return None
+
+
+class RedisStepLaws:
+    """`StepLaws` from the calibrations of the energy service."""
+
+    def __init__(self, client: aioredis.Redis, keys: Keys) -> None:
+        self._client, self._keys = client, keys
+
+    async def read(self) -> dict[str, StepLaw]:
+        """See `StepLaws`. What cannot be read is left out."""
+        call = self._client.hvals(self._keys.calibration)
+        found: dict[str, StepLaw] = {}
+        for value in await or_unavailable(cast(Awaitable[list[bytes]], call)):
+            with suppress(ValueError, KeyError, TypeError, AttributeError):
+                for model_id, costs in json.loads(value)["step_laws"].items():
+                    found[model_id] = found.get(model_id, StepLaw(0.0, 0.0)) + StepLaw(**costs)
+        return found
 
 
 class RedisSnapshots:
