@@ -65,7 +65,6 @@ class JointGaussian:
         self.blocks: FloatArray = np.einsum("mimj->mij", spread)
         """Covariance of each model's own weights, shape (M, d, d): a view."""
         self._columns = covariance.reshape(-1, model_count, feature_count)
-        self._outer = np.empty_like(covariance)
 
     @classmethod
     def initial(cls, intercepts: Sequence[float], feature_count: int, prior: WeightPrior) -> "JointGaussian":
@@ -78,6 +77,12 @@ class JointGaussian:
         """Variance of every model's output for features (d,), shape (M,)."""
         result: FloatArray = (self.blocks @ features) @ features
         return result
+
+    def variances_of_each(self, features: FloatArray) -> FloatArray:
+        """The same for n vectors of features at once, (n, d) to (n, M)."""
+        columns = np.ascontiguousarray(features.T)
+        # Along the first axis sums are taken row by row, several at once.
+        return np.stack([np.add.reduce((block @ columns) * columns) for block in self.blocks], 1)
 
     def learn(
         self, model_index: int, features: FloatArray, innovation: float, precision: float
@@ -99,8 +104,8 @@ class JointGaussian:
         step: FloatArray = (gain * covaries).reshape(self.mean.shape)
         # Scaled before the outer product: so both triangles are equal to the last bit.
         covaries *= math.sqrt(precision * gain)
-        np.multiply(covaries[:, None], covaries, out=self._outer)
-        self.covariance -= self._outer
+        # By BLAS, half as long as by broadcasting; of a copy, since it takes its slow path where it sees A A'.
+        self.covariance -= np.dot(covaries[:, None], covaries[None].copy())
         return step
 
     def forget(self, prior: WeightPrior, share: float) -> None:

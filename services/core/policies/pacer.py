@@ -158,7 +158,7 @@ class Pacer:
         p, belief = self._parameters, state.satisfaction
         contexts = control.recent()
         logits = contexts @ belief.mean.T
-        variances = np.stack([((contexts @ block) * contexts).sum(1) for block in belief.blocks], 1)
+        variances = belief.variances_of_each(contexts)
         shrink = 1.0 / np.sqrt(1.0 + (math.pi / 8.0) * variances)
         mean_sd = state.mean_sd(control)
         noise_sd = exploration_sd(p, mean_sd)

@@ -123,7 +123,8 @@ class Candidates:
         return self._mean(self.draws.argmax(1))
 
     def _mean(self, chosen: "np.ndarray[tuple[int], np.dtype[np.intp]]") -> float:
-        return float(self.satisfaction[np.arange(len(chosen)), chosen].mean())
+        found = self.satisfaction[np.arange(len(chosen)), chosen]
+        return float(np.add.reduce(found)) / len(found)
 
     def solved(self, goal: float, start: float | None = None) -> float:
         """ln lambda at which the mean predicted satisfaction meets `goal`, within the bounds.
