@@ -93,8 +93,7 @@ class Pacer:
         )
         for m, prior in enumerate(priors):
             if prior.satisfaction is None:
-                index = m * feature_count
-                satisfaction.covariance[index, index] += p.unknown_prior_sd**2 - p.prior_sd**2
+                satisfaction.widen_intercept(m, p.unknown_prior_sd**2 - p.prior_sd**2)
         energy = EnergyHead.initial(
             [prior.energy_joules for prior in priors], feature_count, p.energy_prior(feature_count)
         )

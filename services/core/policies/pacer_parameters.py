@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from services.core.joint_gaussian import WeightPrior
 from services.core.policies.parameters import number
+from services.core.weight_prior import WeightPrior
 
 
 @dataclass(frozen=True, slots=True)

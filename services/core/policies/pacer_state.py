@@ -212,7 +212,7 @@ class PacerState:
     def from_arrays(cls, arrays: Arrays, model_count: int, feature_count: int) -> "PacerState":
         """Inverse of `arrays`. Raises InvalidSnapshotError."""
         m, d, n = model_count, feature_count, _class_count(arrays)
-        packed = (m * d * (m * d + 1) // 2,)
+        packed = (JointGaussian.packed_length(m, d),)
         found = checked(
             arrays,
             {
