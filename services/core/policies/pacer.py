@@ -27,7 +27,7 @@ from services.core.model_change import ModelChange
 from services.core.policies.base import Action, ClassView, Context, ModelPrior, RandomSource
 from services.core.policies.energy_head import EnergyHead
 from services.core.policies.pacer_answering import Answering
-from services.core.policies.pacer_beliefs import Believed, exploration_sd, optimism, sigmoid
+from services.core.policies.pacer_beliefs import Believed, shrink, sigmoid
 from services.core.policies.pacer_control import (
     EARLY_STEPS,
     Candidates,
@@ -37,8 +37,9 @@ from services.core.policies.pacer_control import (
     window_requests,
 )
 from services.core.policies.pacer_parameters import PacerParameters
-from services.core.policies.pacer_state import DecisionView, PacerState
+from services.core.policies.pacer_state import PacerState
 from services.core.policies.pacer_surprise import Surprise
+from services.core.policies.pacer_view import DecisionView
 from services.core.policies.selection import smallest_score
 from services.core.predictor import logit
 
@@ -102,10 +103,9 @@ class Pacer:
 
     def decide(self, context: Context, state: PacerState | DecisionView, rng: RandomSource) -> Action:
         """Serves argmin_m C_m - lambda * p~_m. Never changes `state`."""
-        view = state.view() if isinstance(state, PacerState) else state
-        believed = Believed(view, context, self._parameters)
-        noise = np.array(normals(rng, 2 * len(view.weights))).reshape(2, -1)
-        scores = believed.scores(noise[0], noise[1])
+        believed = self._believed(context, state)
+        noise = np.array(normals(rng, 2 * len(context.eligible)))
+        scores = believed.scores(noise.reshape(2, -1))
         chosen = smallest_score(scores, believed.energy_joules, context.eligible)
         means = believed.satisfaction
         # The delta method: what the logit's variance means for the probability.
@@ -123,8 +123,12 @@ class Pacer:
 
     def propensities(self, context: Context, state: PacerState | DecisionView) -> FloatArray:
         """Probability that `decide` serves each model, shape (M,), over its random numbers."""
-        view = state.view() if isinstance(state, PacerState) else state
-        return Believed(view, context, self._parameters).propensities(context.eligible)
+        return self._believed(context, state).propensities(context.eligible)
+
+    def _believed(self, context: Context, state: PacerState | DecisionView) -> Believed:
+        if isinstance(state, PacerState):
+            state = state.view(self._parameters, context.sla.sla_class)
+        return Believed(state, context, self._parameters)
 
     def learn_decision(
         self,
@@ -158,14 +162,14 @@ class Pacer:
         contexts = control.recent()
         logits = contexts @ belief.mean.T
         variances = belief.variances_of_each(contexts)
-        shrink = 1.0 / np.sqrt(1.0 + (math.pi / 8.0) * variances)
+        towards_half = shrink(variances)
         mean_sd = state.mean_sd(control)
-        noise_sd = exploration_sd(p, mean_sd)
+        noise_sd = p.exploration_sd(mean_sd)
         noise = np.random.Generator(np.random.PCG64(control.steps)).standard_normal(logits.shape)
-        draws = logits + optimism(p, debt) * mean_sd + noise_sd * noise
+        draws = logits + p.optimism(debt) * mean_sd + noise_sd * noise
         strict = logits - p.strictness * np.sqrt(variances) if p.strictness else logits
         joules = np.exp(contexts @ state.energy.belief.mean.T + state.energy.log_scale) * state.load_factors
-        return Candidates(sigmoid(strict * shrink), sigmoid(draws * shrink), joules)
+        return Candidates(sigmoid(strict * towards_half), sigmoid(draws * towards_half), joules)
 
     def _forget(self, state: PacerState) -> None:
         p, feature_count = self._parameters, state.satisfaction.mean.shape[1]
@@ -228,7 +232,10 @@ class Pacer:
         feature_count: int,
     ) -> PacerState | DecisionView:
         """What is believed of the kept models tells of the new ones what their prior correlation says."""
-        return state.carried_over(self.initial_state(priors, feature_count), change)
+        p, prior = self._parameters, self.initial_state(priors, feature_count)
+        if isinstance(state, PacerState):
+            return state.carried_over(prior, change)
+        return state.carried_over(prior.view(p), prior.intercept_sds(), change, p)
 
     def state_arrays(self, state: PacerState) -> dict[str, FloatArray]:
         """Both heads, packed, and every class's control."""
@@ -242,13 +249,13 @@ class Pacer:
 
     def decision_arrays(self, state: PacerState) -> dict[str, FloatArray]:
         """What decisions need: both means, each model's own covariance, lambda per class."""
-        return state.view().arrays()
+        return state.view(self._parameters).arrays()
 
     def decision_state_from_arrays(
         self, arrays: Mapping[str, FloatArray], priors: Sequence[ModelPrior], feature_count: int
     ) -> DecisionView:
         """Inverse of `decision_arrays`. Raises InvalidSnapshotError."""
-        return DecisionView.from_arrays(arrays, len(priors), feature_count)
+        return DecisionView.from_arrays(arrays, len(priors), feature_count, self._parameters)
 
 
 def _ledger(sla: ClassView) -> SlaLedger:

@@ -17,7 +17,7 @@ from services.core.model_change import ModelChange
 from services.core.policies.base import Action, ClassView, Context, ModelPrior, Policy, RandomSource
 from services.core.policies.energy_head import EnergyHead
 from services.core.policies.pacer_parameters import PacerParameters
-from services.core.policies.pacer_state import checked
+from services.core.policies.stored_arrays import checked
 
 _WEIGHTS, _LOG_SCALE = "energy_weights", "energy_log_scale"
 
