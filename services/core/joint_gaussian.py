@@ -46,8 +46,9 @@ class JointGaussian:
     @property
     def covariance(self) -> FloatArray:
         """Over all weights, model by model, shape (M*d, M*d): a copy."""
-        rows = self._newest[: self._newest_count]
-        result: FloatArray = self._settled - rows.T @ rows
+        result = self._settled.copy()
+        for row in self._newest[: self._newest_count]:
+            result -= np.outer(row, row)
         return result
 
     @classmethod
@@ -109,8 +110,9 @@ class JointGaussian:
 
     def forget(self, prior: WeightPrior, share: float) -> None:
         """Adds a share of the prior covariance: what was learned so far counts for less."""
-        prior.add_to(self._settled, len(self.mean), share)
-        self._settle()
+        model_count, feature_count = self.mean.shape
+        prior.add_to(self._settled, model_count, share)
+        np.einsum("mii->mi", self.blocks)[:] += share * prior.variances(feature_count)
 
     def widen_intercept(self, model_index: int, variance: float) -> None:
         """Adds to the variance of one model's intercept."""

@@ -43,7 +43,7 @@ class Believed:
         """Of a class that is not known yet: enough for a model that meets alpha here, if there is one."""
         one = (self.satisfaction[None], self.satisfaction[None], self.energy_joules[None])
         candidates = Candidates(*one)
-        log_lambda = candidates.solved(min(min_satisfaction, candidates.best()))
+        log_lambda = candidates.solved(min(min_satisfaction, candidates.best()), candidates.bounds())
         sd = np.sqrt(self.variances)
         return ControlView.of(parameters, log_lambda, np.stack([sd, np.zeros_like(sd)]))
 
