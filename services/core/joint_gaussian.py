@@ -21,9 +21,8 @@ _TOGETHER = 16
 class JointGaussian:
     """Mean and covariance of the weights of M linear models on d features, the first being 1.
 
-    An observation takes a product r r' off the covariance, of all M*d weights. Decisions need each model's
-    own block alone: only that is kept up to date. The newest r are rows apart, taken off together: once
-    through the whole matrix instead of a dozen times.
+    An observation takes a product r r' off the covariance of all M*d weights. The newest r are kept apart and
+    taken off together: once through the whole matrix instead of sixteen times.
 
     Args:
         mean: shape (M, d).
@@ -40,8 +39,6 @@ class JointGaussian:
         self._newest: FloatArray = np.zeros((_TOGETHER, mean.size))
         self._newest_count = 0
         self._settled_blocks: FloatArray = np.einsum("mimj->mij", spread)
-        self.blocks: FloatArray = self._settled_blocks.copy()
-        """Covariance of each model's own weights, shape (M, d, d)."""
 
     @property
     def covariance(self) -> FloatArray:
@@ -50,6 +47,18 @@ class JointGaussian:
         for row in self._newest[: self._newest_count]:
             result -= np.outer(row, row)
         return result
+
+    @property
+    def blocks(self) -> FloatArray:
+        """Covariance of each model's own weights, shape (M, d, d): a copy."""
+        rows = self._newest_of_each().transpose(1, 0, 2)
+        # Of the transpose of the very same array, numpy makes a product that is symmetric to the last bit.
+        result: FloatArray = self._settled_blocks - rows.transpose(0, 2, 1) @ rows
+        return result
+
+    def _newest_of_each(self) -> FloatArray:
+        """By model, shape (k, M, d)."""
+        return self._newest[: self._newest_count].reshape(-1, *self.mean.shape)
 
     @classmethod
     def initial(cls, intercepts: Sequence[float], feature_count: int, prior: WeightPrior) -> "JointGaussian":
@@ -60,7 +69,8 @@ class JointGaussian:
 
     def variances(self, features: FloatArray) -> FloatArray:
         """Variance of every model's output for features (d,), shape (M,)."""
-        result: FloatArray = (self.blocks @ features) @ features
+        settled, taken_off = (self._settled_blocks @ features) @ features, self._newest_of_each() @ features
+        result: FloatArray = settled - np.einsum("km,km->m", taken_off, taken_off)
         return result
 
     def variances_of_each(self, features: FloatArray) -> FloatArray:
@@ -96,29 +106,18 @@ class JointGaussian:
     def _take_off(self, row: FloatArray) -> None:
         self._newest[self._newest_count] = row
         self._newest_count += 1
-        by_model = row.reshape(self.mean.shape)
-        self.blocks -= by_model[:, :, None] * by_model[:, None]
         if self._newest_count == _TOGETHER:
-            self._settle()
-
-    def _settle(self) -> None:
-        # Of the transpose of the very same array, numpy makes a product that is symmetric to the last bit.
-        rows = self._newest[: self._newest_count]
-        self._settled -= rows.T @ rows
-        rows[:], self._newest_count = 0.0, 0
-        self.blocks[:] = self._settled_blocks
+            self._settled -= self._newest.T @ self._newest
+            self._newest[:], self._newest_count = 0.0, 0
 
     def forget(self, prior: WeightPrior, share: float) -> None:
         """Adds a share of the prior covariance: what was learned so far counts for less."""
-        model_count, feature_count = self.mean.shape
-        prior.add_to(self._settled, model_count, share)
-        np.einsum("mii->mi", self.blocks)[:] += share * prior.variances(feature_count)
+        prior.add_to(self._settled, len(self.mean), share)
 
     def widen_intercept(self, model_index: int, variance: float) -> None:
         """Adds to the variance of one model's intercept."""
         index = model_index * self.mean.shape[1]
         self._settled[index, index] += variance
-        self._settle()
 
     def carried_over(self, prior: "JointGaussian", change: ModelChange) -> "JointGaussian":
         """The belief over another list of models, from the prior over that list.

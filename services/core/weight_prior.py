@@ -38,20 +38,11 @@ class WeightPrior:
         # The entries that concern one feature alone: a view.
         np.einsum("mini->imn", spread)[:] += share * self._between_models(model_count, feature_count)
 
-    def variances(self, feature_count: int) -> FloatArray:
-        """Of one model's weights, shape (d,)."""
-        return _of_features(self.intercept_sd**2, self.slope_sd**2, feature_count)
-
     def _between_models(self, model_count: int, feature_count: int) -> FloatArray:
         """Covariance of one feature's weights, all that there is beforehand, shape (d, M, M)."""
-        correlations = _of_features(self.intercept_correlation, self.slope_correlation, feature_count)
-        result: FloatArray = np.tile(correlations[:, None, None], (model_count, model_count))
-        np.einsum("imm->im", result)[:] = 1.0
-        result *= self.variances(feature_count)[:, None, None]
+        variances = np.full((feature_count, 1, 1), self.slope_sd**2)
+        correlations = np.full((feature_count, 1, 1), self.slope_correlation)
+        variances[0], correlations[0] = self.intercept_sd**2, self.intercept_correlation
+        same = np.eye(model_count)
+        result: FloatArray = variances * (correlations * (1.0 - same) + same)
         return result
-
-
-def _of_features(intercept: float, slope: float, feature_count: int) -> FloatArray:
-    result = np.full(feature_count, slope)
-    result[0] = intercept
-    return result

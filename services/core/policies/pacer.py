@@ -150,20 +150,22 @@ class Pacer:
             self._resolve(state, control, sla)
 
     def _resolve(self, state: PacerState, control: ClassControl, sla: ClassView) -> None:
-        candidates = self._candidates(state, control, sla.debt)
+        mean_sd = state.mean_sd(control)
+        candidates = self._candidates(state, control, mean_sd, sla.debt)
         ledger = _ledger(sla)
         resolve(self._parameters, control, candidates, ledger)
         mean = state.satisfaction.mean @ control.mean_features
-        hopeful = mean + _INFEASIBLE_SDS * state.mean_sd(control)
+        hopeful = mean + _INFEASIBLE_SDS * mean_sd
         control.infeasible = bool(sigmoid(hopeful).max() < sla.min_satisfaction)
 
-    def _candidates(self, state: PacerState, control: ClassControl, debt: float) -> Candidates:
+    def _candidates(
+        self, state: PacerState, control: ClassControl, mean_sd: FloatArray, debt: float
+    ) -> Candidates:
         p, belief = self._parameters, state.satisfaction
         contexts = control.recent()
         logits = contexts @ belief.mean.T
         variances = belief.variances_of_each(contexts)
         towards_half = shrink(variances)
-        mean_sd = state.mean_sd(control)
         noise_sd = p.exploration_sd(mean_sd)
         noise = np.random.Generator(np.random.PCG64(control.steps)).standard_normal(logits.shape)
         draws = logits + p.optimism(debt) * mean_sd + noise_sd * noise
