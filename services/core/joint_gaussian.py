@@ -76,8 +76,8 @@ class JointGaussian:
     def variances_of_each(self, features: FloatArray) -> FloatArray:
         """The same for n vectors of features at once, (n, d) to (n, M)."""
         columns = np.ascontiguousarray(features.T)
-        # Along the first axis sums are taken row by row, several at once.
-        return np.stack([np.add.reduce((block @ columns) * columns) for block in self.blocks], 1)
+        # Along the last axis of both, several vectors are summed at once.
+        return np.stack([np.einsum("in,in->n", block @ columns, columns) for block in self.blocks], 1)
 
     def learn(
         self, model_index: int, features: FloatArray, innovation: float, precision: float
