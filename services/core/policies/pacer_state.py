@@ -74,7 +74,7 @@ class PacerState:
     def view(self, parameters: PacerParameters, sla_class: str | None = None) -> DecisionView:
         """What decisions need, as of now, of one class or of all: shares memory with the state."""
         return DecisionView(
-            np.stack([self.satisfaction.mean, self.energy.belief.mean]),
+            np.array([self.satisfaction.mean, self.energy.belief.mean]),
             self.satisfaction.blocks,
             self.energy.log_scale,
             {
@@ -106,7 +106,7 @@ class PacerState:
     def _mean_sds(self, control: ClassControl) -> FloatArray:
         """The same, and that of ln J, shape (2, M)."""
         energy = self.energy.belief.variances(control.mean_features)
-        return np.stack([self.mean_sd(control), np.sqrt(energy)])
+        return np.array([self.mean_sd(control), np.sqrt(energy)])
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Complete, by name."""
