@@ -22,10 +22,10 @@ from planner.replay.outcomes import Outcomes
 from planner.replay.sources.parquet import read_parquet
 from services.core.energy_model import EnergyModel, fitted_step_law
 from services.core.events import FloatArray
-from services.core.joint_gaussian import WeightPrior
 from services.core.policies.energy_head import EnergyHead
 from services.core.policies.pacer_parameters import PacerParameters
 from services.core.steps import StepCoefficients
+from services.core.weight_prior import WeightPrior
 from services.router.adapters.static_embedding import CompactFeatures, StaticEmbedding
 
 ROOT = Path(__file__).resolve().parent.parent

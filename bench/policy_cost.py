@@ -1,4 +1,7 @@
-"""What pacer costs by itself: microseconds to decide and to learn, bytes of its checkpoint."""
+"""What pacer costs by itself: microseconds of one core to decide and to learn, bytes of its checkpoint.
+
+CPU time of the process: what else runs on the machine does not count.
+"""
 
 import time
 from collections.abc import Mapping
@@ -88,11 +91,11 @@ def _decide_us(parts: Mapping[str, bytes], models: int) -> float:
     features = np.random.default_rng(0).normal(size=(_CALLS, FEATURE_COUNT))
     rounds = []
     for _ in range(_ROUNDS):
-        began = time.perf_counter()
+        began = time.process_time()
         for number, x in enumerate(features):
             context = Context(x, snapshot.energy_joules, eligible, view)
             policy.decide(context, snapshot.policy_state, DecisionRandom(number))
-        rounds.append((time.perf_counter() - began) / _CALLS)
+        rounds.append((time.process_time() - began) / _CALLS)
     return 1e6 * median(rounds)
 
 
@@ -106,8 +109,8 @@ def _learn_us(fold: Fold, models: int) -> float:
             Entry(Position(number, i), event)
             for i, event in enumerate(event for request in requests for event in request)
         ]
-        began = time.perf_counter()
+        began = time.process_time()
         for entry in entries:
             fold.apply(entry)
-        rounds.append((time.perf_counter() - began) / _CALLS)
+        rounds.append((time.process_time() - began) / _CALLS)
     return 1e6 * median(rounds)

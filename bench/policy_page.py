@@ -97,7 +97,7 @@ def _replay_rows(evidence: Evidence) -> list[Row]:
         for run in runs.values()
     ]
     return (
-        [Row("replay of 7,292 requests x 3 models, `pacer`, slowest run", max(found), "s", "<", 20.0)]
+        [Row("replay of 7,292 requests x 3 models, `pacer`, slowest, one core", max(found), "s", "<", 20.0)]
         if found
         else []
     )

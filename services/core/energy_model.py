@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.core.events import FloatArray
-from services.core.joint_gaussian import WeightPrior
 from services.core.policies.energy_head import EnergyHead
 from services.core.steps import StepCoefficients
+from services.core.weight_prior import WeightPrior
 
 __all__ = ["EnergyModel", "Expectation", "StepLaw", "fitted_step_law", "request_joules"]
 

@@ -34,11 +34,10 @@ class DecisionRandom:
 
     def random(self) -> float:
         """The next number in [0, 1), of 53 bits."""
-        self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK
-        z = self._state
+        self._state = z = (self._state + 0x9E3779B97F4A7C15) & _MASK
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-        return float(((z ^ (z >> 31)) >> 11) * 2.0**-53)
+        return ((z ^ (z >> 31)) >> 11) * 2.0**-53
 
 
 class UniformSource(Protocol):
@@ -51,9 +50,8 @@ class UniformSource(Protocol):
 def normals(source: UniformSource, count: int) -> list[float]:
     """Independent standard normal numbers, two from two uniform ones (Box and Muller 1958)."""
     result: list[float] = []
-    while len(result) < count:
+    for _ in range(0, count, 2):
         radius = math.sqrt(-2.0 * math.log(1.0 - source.random()))
-        angle = 2.0 * math.pi * source.random()
-        result.append(radius * math.cos(angle))
-        result.append(radius * math.sin(angle))
+        angle = math.tau * source.random()
+        result += radius * math.cos(angle), radius * math.sin(angle)
     return result[:count]

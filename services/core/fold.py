@@ -371,6 +371,8 @@ class Fold:
             generation.failed = True
 
     def _learn_exploration(self, join: Join) -> None:
+        if not join.explored or join.learned:
+            return
         labels = np.full(len(self._models), np.nan)
         for generation in join.generations:
             taught = join.counted and generation is join.generations[join.served]
@@ -379,7 +381,7 @@ class Fold:
                 continue
             if not (taught and self._policy.learns_from_served):
                 labels[model_index] = generation.label
-        if not join.explored or join.learned or np.isnan(labels).all():
+        if np.isnan(labels).all():
             return
         join.learned = True
         self._policy.learn_exploration(self.state.policy_state, _features(join), labels)

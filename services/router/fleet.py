@@ -73,7 +73,8 @@ class Fleet:
         self, zoo: Zoo, workers: Sequence[WorkerState], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._index = {model_id: i for i, model_id in enumerate(zoo.model_ids)}
-        self._models, self._clock, self.workers = zoo.models, clock, list(workers)
+        self._models, self._clock, self.workers = zoo.models, clock, tuple(workers)
+        self._workers_of = [[w for w in workers if w.model_id == model_id] for model_id in zoo.model_ids]
         self._first_tokens = [_FirstToken() for _ in zoo.models]
         self._expected_first_tokens = [request_prior(model).first_token_seconds for model in zoo.models]
         self._windows = [model.context_window_tokens for model in zoo.models]
@@ -175,6 +176,8 @@ class Fleet:
         another: failing is quick, and the least loaded worker would be the broken one.
         """
         candidates = [s for s in self._of(index) if s.status.ready and s.address not in tried]
+        if len(candidates) == 1:
+            return candidates[0]
         now = self._clock()
         return min(candidates, key=lambda s: (s.left_out_until > now, *_busyness(s)), default=None)
 
@@ -189,8 +192,7 @@ class Fleet:
         state.left_out_until = self._clock() + seconds
 
     def _of(self, index: int) -> list[WorkerState]:
-        model_id = self._models[index].id
-        return [state for state in self.workers if state.model_id == model_id]
+        return self._workers_of[index]
 
     def saw_first_token(self, model_id: str, seconds: float) -> None:
         """A generation of this model had its first token after this time."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.core.events import FloatArray
-from services.core.joint_gaussian import JointGaussian, WeightPrior
+from services.core.joint_gaussian import JointGaussian
 from services.core.model_change import ModelChange
+from services.core.weight_prior import WeightPrior
 
 _START_VARIANCE = 0.5
 _START_WEIGHT = 10.0

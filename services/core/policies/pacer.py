@@ -27,7 +27,7 @@ from services.core.model_change import ModelChange
 from services.core.policies.base import Action, ClassView, Context, ModelPrior, RandomSource
 from services.core.policies.energy_head import EnergyHead
 from services.core.policies.pacer_answering import Answering
-from services.core.policies.pacer_beliefs import Believed, exploration_sd, optimism, sigmoid
+from services.core.policies.pacer_beliefs import Believed, shrink, sigmoid
 from services.core.policies.pacer_control import (
     EARLY_STEPS,
     Candidates,
@@ -37,8 +37,9 @@ from services.core.policies.pacer_control import (
     window_requests,
 )
 from services.core.policies.pacer_parameters import PacerParameters
-from services.core.policies.pacer_state import DecisionView, PacerState
+from services.core.policies.pacer_state import PacerState
 from services.core.policies.pacer_surprise import Surprise
+from services.core.policies.pacer_view import DecisionView
 from services.core.policies.selection import smallest_score
 from services.core.predictor import logit
 
@@ -93,8 +94,7 @@ class Pacer:
         )
         for m, prior in enumerate(priors):
             if prior.satisfaction is None:
-                index = m * feature_count
-                satisfaction.covariance[index, index] += p.unknown_prior_sd**2 - p.prior_sd**2
+                satisfaction.widen_intercept(m, p.unknown_prior_sd**2 - p.prior_sd**2)
         energy = EnergyHead.initial(
             [prior.energy_joules for prior in priors], feature_count, p.energy_prior(feature_count)
         )
@@ -103,10 +103,9 @@ class Pacer:
 
     def decide(self, context: Context, state: PacerState | DecisionView, rng: RandomSource) -> Action:
         """Serves argmin_m C_m - lambda * p~_m. Never changes `state`."""
-        view = state.view() if isinstance(state, PacerState) else state
-        believed = Believed(view, context, self._parameters)
-        noise = np.array(normals(rng, 2 * len(view.weights))).reshape(2, -1)
-        scores = believed.scores(noise[0], noise[1])
+        believed = self._believed(context, state)
+        noise = np.array(normals(rng, 2 * len(context.eligible)))
+        scores = believed.scores(noise.reshape(2, -1))
         chosen = smallest_score(scores, believed.energy_joules, context.eligible)
         means = believed.satisfaction
         # The delta method: what the logit's variance means for the probability.
@@ -124,8 +123,12 @@ class Pacer:
 
     def propensities(self, context: Context, state: PacerState | DecisionView) -> FloatArray:
         """Probability that `decide` serves each model, shape (M,), over its random numbers."""
-        view = state.view() if isinstance(state, PacerState) else state
-        return Believed(view, context, self._parameters).propensities(context.eligible)
+        return self._believed(context, state).propensities(context.eligible)
+
+    def _believed(self, context: Context, state: PacerState | DecisionView) -> Believed:
+        if isinstance(state, PacerState):
+            state = state.view(self._parameters, context.sla.sla_class)
+        return Believed(state, context, self._parameters)
 
     def learn_decision(
         self,
@@ -147,26 +150,28 @@ class Pacer:
             self._resolve(state, control, sla)
 
     def _resolve(self, state: PacerState, control: ClassControl, sla: ClassView) -> None:
-        candidates = self._candidates(state, control, sla.debt)
+        mean_sd = state.mean_sd(control)
+        candidates = self._candidates(state, control, mean_sd, sla.debt)
         ledger = _ledger(sla)
         resolve(self._parameters, control, candidates, ledger)
         mean = state.satisfaction.mean @ control.mean_features
-        hopeful = mean + _INFEASIBLE_SDS * state.mean_sd(control)
+        hopeful = mean + _INFEASIBLE_SDS * mean_sd
         control.infeasible = bool(sigmoid(hopeful).max() < sla.min_satisfaction)
 
-    def _candidates(self, state: PacerState, control: ClassControl, debt: float) -> Candidates:
+    def _candidates(
+        self, state: PacerState, control: ClassControl, mean_sd: FloatArray, debt: float
+    ) -> Candidates:
         p, belief = self._parameters, state.satisfaction
         contexts = control.recent()
         logits = contexts @ belief.mean.T
-        variances = np.stack([((contexts @ block) * contexts).sum(1) for block in belief.blocks], 1)
-        shrink = 1.0 / np.sqrt(1.0 + (math.pi / 8.0) * variances)
-        mean_sd = state.mean_sd(control)
-        noise_sd = exploration_sd(p, mean_sd)
+        variances = belief.variances_of_each(contexts)
+        towards_half = shrink(variances)
+        noise_sd = p.exploration_sd(mean_sd)
         noise = np.random.Generator(np.random.PCG64(control.steps)).standard_normal(logits.shape)
-        draws = logits + optimism(p, debt) * mean_sd + noise_sd * noise
+        draws = logits + p.optimism(debt) * mean_sd + noise_sd * noise
         strict = logits - p.strictness * np.sqrt(variances) if p.strictness else logits
         joules = np.exp(contexts @ state.energy.belief.mean.T + state.energy.log_scale) * state.load_factors
-        return Candidates(sigmoid(strict * shrink), sigmoid(draws * shrink), joules)
+        return Candidates(sigmoid(strict * towards_half), sigmoid(draws * towards_half), joules)
 
     def _forget(self, state: PacerState) -> None:
         p, feature_count = self._parameters, state.satisfaction.mean.shape[1]
@@ -229,7 +234,10 @@ class Pacer:
         feature_count: int,
     ) -> PacerState | DecisionView:
         """What is believed of the kept models tells of the new ones what their prior correlation says."""
-        return state.carried_over(self.initial_state(priors, feature_count), change)
+        p, prior = self._parameters, self.initial_state(priors, feature_count)
+        if isinstance(state, PacerState):
+            return state.carried_over(prior, change)
+        return state.carried_over(prior.view(p), prior.intercept_sds(), change, p)
 
     def state_arrays(self, state: PacerState) -> dict[str, FloatArray]:
         """Both heads, packed, and every class's control."""
@@ -243,13 +251,13 @@ class Pacer:
 
     def decision_arrays(self, state: PacerState) -> dict[str, FloatArray]:
         """What decisions need: both means, each model's own covariance, lambda per class."""
-        return state.view().arrays()
+        return state.view(self._parameters).arrays()
 
     def decision_state_from_arrays(
         self, arrays: Mapping[str, FloatArray], priors: Sequence[ModelPrior], feature_count: int
     ) -> DecisionView:
         """Inverse of `decision_arrays`. Raises InvalidSnapshotError."""
-        return DecisionView.from_arrays(arrays, len(priors), feature_count)
+        return DecisionView.from_arrays(arrays, len(priors), feature_count, self._parameters)
 
 
 def _ledger(sla: ClassView) -> SlaLedger:

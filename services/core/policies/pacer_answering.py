@@ -64,7 +64,7 @@ class Answering:
         slope = float(self.sensitivity[model_index] @ features) - (not audited)
         self.audits += audited
         if self.audits:
-            variance = float(features @ belief.blocks[model_index] @ features)
+            variance = float(belief.variances(features)[model_index])
             spread = curvature * slope * slope * self.variance + 1.0 + curvature * variance
             moved = self.variance * slope * residual / spread
             self.log_ratio += moved

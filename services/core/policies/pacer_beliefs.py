@@ -9,7 +9,7 @@ from services.core.events import FloatArray
 from services.core.policies.base import BoolArray, Context
 from services.core.policies.pacer_control import Candidates
 from services.core.policies.pacer_parameters import PacerParameters
-from services.core.policies.pacer_state import DecisionView
+from services.core.policies.pacer_view import ControlView, DecisionView
 
 _RANKS = 61
 
@@ -27,36 +27,33 @@ class Believed:
 
     def __init__(self, view: DecisionView, context: Context, parameters: PacerParameters) -> None:
         x, sla = context.features, context.sla
-        logits: FloatArray = view.weights @ x
+        means: FloatArray = view.weights @ x
         self.variances: FloatArray = (view.blocks @ x) @ x
-        self._shrink: FloatArray = 1.0 / np.sqrt(1.0 + (math.pi / 8.0) * self.variances)
-        self.satisfaction = sigmoid(logits * self._shrink)
-        self.energy_joules: FloatArray = np.exp(view.energy_weights @ x + view.energy_log_scale)
+        self._shrink = shrink(self.variances)
+        self.satisfaction = sigmoid(means[0] * self._shrink)
+        self.energy_joules: FloatArray = np.exp(means[1] + view.energy_log_scale)
         if context.load_factors is not None:
             self.energy_joules *= context.load_factors
-        mean_sd = view.mean_sds.get(sla.sla_class)
-        if mean_sd is None:
-            mean_sd = np.sqrt(self.variances)
-        self._centres: FloatArray = logits + optimism(parameters, sla.debt) * mean_sd
-        energy_sd = view.energy_sds.get(sla.sla_class)
-        if energy_sd is None:
-            energy_sd = np.zeros_like(mean_sd)
-        self._noise_sd: FloatArray = exploration_sd(parameters, mean_sd)
-        self._energy_noise_sd: FloatArray = exploration_sd(parameters, energy_sd)
-        found = view.log_lambdas.get(sla.sla_class)
-        log_lambda = self._first_lambda(sla.min_satisfaction) if found is None else found
-        self.dual_joules = math.exp(log_lambda)
+        control = view.controls.get(sla.sla_class) or self._first_control(parameters, sla.min_satisfaction)
+        self._centres: FloatArray = means[0] + parameters.optimism(sla.debt) * control.mean_sds[0]
+        self._noise_sds = control.noise_sds
+        self.dual_joules = math.exp(control.log_lambda)
 
-    def _first_lambda(self, min_satisfaction: float) -> float:
+    def _first_control(self, parameters: PacerParameters, min_satisfaction: float) -> ControlView:
         """Of a class that is not known yet: enough for a model that meets alpha here, if there is one."""
         one = (self.satisfaction[None], self.satisfaction[None], self.energy_joules[None])
         candidates = Candidates(*one)
-        return candidates.solved(min(min_satisfaction, candidates.best()))
+        log_lambda = candidates.solved(min(min_satisfaction, candidates.best()), candidates.bounds())
+        sd = np.sqrt(self.variances)
+        return ControlView.of(parameters, log_lambda, np.stack([sd, np.zeros_like(sd)]))
 
-    def scores(self, noise: FloatArray, energy_noise: FloatArray) -> FloatArray:
-        """C~ - lambda * p~ from standard normal numbers, all of shape (..., M)."""
-        draws = sigmoid((self._centres + self._noise_sd * noise) * self._shrink)
-        joules = self.energy_joules * np.exp(self._energy_noise_sd * energy_noise)
+    def scores(self, noise: FloatArray) -> FloatArray:
+        """C~ - lambda * p~, shape (..., M), from standard normal numbers of shape (2, ..., M).
+
+        The first half is for satisfaction, the second for joules.
+        """
+        draws = sigmoid((self._centres + self._noise_sds[0] * noise[0]) * self._shrink)
+        joules = self.energy_joules * np.exp(self._noise_sds[1] * noise[1])
         result: FloatArray = joules - self.dual_joules * draws
         return result
 
@@ -69,8 +66,8 @@ class Believed:
         model_count = len(self.satisfaction)
         quantiles = np.array([NormalDist().inv_cdf((rank + 0.5) / _RANKS) for rank in range(_RANKS)])
         grid = np.repeat(quantiles, _RANKS), np.tile(quantiles, _RANKS)
-        noise, energy_noise = (np.repeat(axis[:, None], model_count, 1) for axis in grid)
-        scores = np.sort(self.scores(noise, energy_noise), axis=0)
+        noise = np.stack([np.repeat(axis[:, None], model_count, 1) for axis in grid])
+        scores = np.sort(self.scores(noise), axis=0)
         result = np.zeros(model_count)
         members = np.flatnonzero(eligible).tolist()
         for m in members:
@@ -83,15 +80,12 @@ class Believed:
         return result
 
 
-def optimism(parameters: PacerParameters, debt: float) -> float:
-    """Standard deviations by which every model is believed better while the class is in debt."""
-    return min(parameters.max_optimism, max(0.0, debt) / parameters.debt_scale)
+def shrink(variances: FloatArray) -> FloatArray:
+    """What a logit of this variance is multiplied by so that its sigmoid is the mean probability.
 
-
-def exploration_sd(parameters: PacerParameters, sd: FloatArray) -> FloatArray:
-    """Noise for what is known to within `sd`: of the unknown all of it, of the known a little."""
-    share = np.minimum(sd / parameters.full_exploration_sd, parameters.most_exploration)
-    result: FloatArray = sd * np.maximum(share, parameters.exploration)
+    By the probit approximation (MacKay 1992).
+    """
+    result: FloatArray = 1.0 / np.sqrt(1.0 + (math.pi / 8.0) * variances)
     return result
 
 

@@ -123,14 +123,15 @@ class Candidates:
         return self._mean(self.draws.argmax(1))
 
     def _mean(self, chosen: "np.ndarray[tuple[int], np.dtype[np.intp]]") -> float:
-        return float(self.satisfaction[np.arange(len(chosen)), chosen].mean())
+        found = self.satisfaction[np.arange(len(chosen)), chosen]
+        return float(np.add.reduce(found)) / len(found)
 
-    def solved(self, goal: float, start: float | None = None) -> float:
-        """ln lambda at which the mean predicted satisfaction meets `goal`, within the bounds.
+    def solved(self, goal: float, bounds: tuple[float, float], start: float | None = None) -> float:
+        """ln lambda at which the mean predicted satisfaction meets `goal`, within these bounds.
 
         `start` is where it is expected: near there it is found in half the time.
         """
-        low, high = self.bounds()
+        low, high = bounds
         if start is not None and low < start < high:
             low, high = self._bracket(goal, start, low, high)
         while high - low > _PRECISION:
@@ -183,10 +184,8 @@ def resolve(
     """Moves lambda towards the value at which the newest contexts would have met the target."""
     wanted = target(parameters, ledger, control.steps)
     low, high = candidates.bounds()
-    first = control.steps == 1
-    solution = candidates.solved(
-        goal(parameters, ledger, wanted, candidates.best()), None if first else control.log_lambda
-    )
+    start = None if control.steps == 1 else control.log_lambda
+    solution = candidates.solved(goal(parameters, ledger, wanted, candidates.best()), (low, high), start)
     # A handful of contexts says little: they move lambda from where the first one put it, no more.
     weight = _EARLY_WEIGHT if 1 < control.steps < EARLY_STEPS else 1.0
     moved = control.log_lambda + weight * (solution - control.log_lambda)

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from services.core.joint_gaussian import WeightPrior
+import numpy as np
+
+from services.core.events import FloatArray
 from services.core.policies.parameters import number
+from services.core.weight_prior import WeightPrior
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +65,13 @@ class PacerParameters:
         """Of the energy head."""
         slope_sd = self.energy_slope_sd / max(1, feature_count - 1) ** 0.5
         return WeightPrior(self.energy_prior_sd, slope_sd, self.energy_correlation, self.energy_correlation)
+
+    def optimism(self, debt: float) -> float:
+        """Standard deviations by which every model is believed better while its class owes D requests."""
+        return min(self.max_optimism, max(0.0, debt) / self.debt_scale)
+
+    def exploration_sd(self, sd: FloatArray) -> FloatArray:
+        """Noise for what is known to within `sd`: of the unknown all of it, of the known a little."""
+        share = np.minimum(sd / self.full_exploration_sd, self.most_exploration)
+        result: FloatArray = sd * np.maximum(share, self.exploration)
+        return result

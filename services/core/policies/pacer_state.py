@@ -1,6 +1,5 @@
-"""What `pacer` learns, what of it decisions need, and how both are stored."""
+"""What `pacer` learns, and how it is stored."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,97 +13,14 @@ from services.core.model_change import ModelChange
 from services.core.policies.energy_head import EnergyHead
 from services.core.policies.pacer_answering import Answering
 from services.core.policies.pacer_control import ClassControl
+from services.core.policies.pacer_parameters import PacerParameters
 from services.core.policies.pacer_surprise import Surprise
+from services.core.policies.pacer_view import ControlView, DecisionView
+from services.core.policies.stored_arrays import Arrays, checked, class_count
 
-Arrays = Mapping[str, npt.NDArray[Any]]
 _MAX_CONTEXTS = 16_000
 _MAX_CLASSES = 256
 _LOAD_RATE = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionView:
-    """What a decision needs of the learned state; nothing in it may be changed.
-
-    Attributes:
-        weights: of satisfaction logits, shape (M, d).
-        blocks: covariance of each model's weights, shape (M, d, d).
-        energy_weights: of ln J, shape (M, d).
-        energy_log_scale: added to the mean of ln J for mean joules, shape (M,).
-        log_lambdas: SLA class -> ln of its dual variable, J.
-        mean_sds: SLA class -> standard deviation of every model's mean logit, shape (M,).
-        energy_sds: the same of mean ln J.
-
-    """
-
-    weights: FloatArray
-    blocks: FloatArray
-    energy_weights: FloatArray
-    energy_log_scale: FloatArray
-    log_lambdas: Mapping[str, float]
-    mean_sds: Mapping[str, FloatArray]
-    energy_sds: Mapping[str, FloatArray]
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """By name; symmetric blocks as their lower triangles."""
-        rows, columns = np.tril_indices(self.weights.shape[1])
-        return {
-            "weights": self.weights,
-            "blocks": self.blocks[:, rows, columns],
-            "energy_weights": self.energy_weights,
-            "energy_log_scale": self.energy_log_scale,
-            "class_names": np.array(list(self.log_lambdas), dtype=np.str_),
-            "log_lambdas": np.array(list(self.log_lambdas.values()), dtype=np.float64),
-            "mean_sds": _rows(self.mean_sds, len(self.weights)),
-            "energy_sds": _rows(self.energy_sds, len(self.weights)),
-        }
-
-    def carried_over(self, prior: "PacerState", change: ModelChange) -> "DecisionView":
-        """For another list of models; what is believed of a new one is its prior alone."""
-        initial = prior.view()
-        mean_sd, energy_sd = (
-            np.sqrt(belief.blocks[:, 0, 0]) for belief in (prior.satisfaction, prior.energy.belief)
-        )
-        return DecisionView(
-            change.rows(self.weights, initial.weights),
-            change.rows(self.blocks, initial.blocks),
-            change.rows(self.energy_weights, initial.energy_weights),
-            change.rows(self.energy_log_scale, initial.energy_log_scale),
-            self.log_lambdas,
-            {name: change.rows(sds, mean_sd) for name, sds in self.mean_sds.items()},
-            {name: change.rows(sds, energy_sd) for name, sds in self.energy_sds.items()},
-        )
-
-    @classmethod
-    def from_arrays(cls, arrays: Arrays, model_count: int, feature_count: int) -> "DecisionView":
-        """Inverse of `arrays`. Raises InvalidSnapshotError."""
-        m, d, n = model_count, feature_count, _class_count(arrays)
-        rows, columns = np.tril_indices(d)
-        found = checked(
-            arrays,
-            {
-                "weights": (m, d),
-                "blocks": (m, len(rows)),
-                "energy_weights": (m, d),
-                "energy_log_scale": (m,),
-                "log_lambdas": (n,),
-                "mean_sds": (n, m),
-                "energy_sds": (n, m),
-            },
-            also={"class_names"},
-        )
-        blocks = np.empty((m, d, d))
-        blocks[:, rows, columns] = blocks[:, columns, rows] = found["blocks"]
-        names = [str(name) for name in arrays["class_names"]]
-        return cls(
-            found["weights"],
-            blocks,
-            found["energy_weights"],
-            found["energy_log_scale"],
-            dict(zip(names, found["log_lambdas"].tolist(), strict=True)),
-            dict(zip(names, found["mean_sds"], strict=True)),
-            dict(zip(names, found["energy_sds"], strict=True)),
-        )
 
 
 @dataclass(slots=True)
@@ -155,16 +71,17 @@ class PacerState:
         """Contexts that every class may keep."""
         return min(window, _MAX_CONTEXTS // len(self.classes))
 
-    def view(self) -> DecisionView:
-        """What decisions need, as of now: shares memory with the state."""
+    def view(self, parameters: PacerParameters, sla_class: str | None = None) -> DecisionView:
+        """What decisions need, as of now, of one class or of all: shares memory with the state."""
         return DecisionView(
-            self.satisfaction.mean,
+            np.array([self.satisfaction.mean, self.energy.belief.mean]),
             self.satisfaction.blocks,
-            self.energy.belief.mean,
             self.energy.log_scale,
-            {name: control.log_lambda for name, control in self.classes.items()},
-            {name: self.mean_sd(control) for name, control in self.classes.items()},
-            {name: self.energy_sd(control) for name, control in self.classes.items()},
+            {
+                name: ControlView.of(parameters, control.log_lambda, self._mean_sds(control))
+                for name, control in self.classes.items()
+                if sla_class in (None, name)
+            },
         )
 
     def carried_over(self, prior: "PacerState", change: ModelChange) -> "PacerState":
@@ -181,9 +98,15 @@ class PacerState:
         """Standard deviation of every model's logit at the class's mean features, shape (M,)."""
         return np.sqrt(self.satisfaction.variances(control.mean_features))
 
-    def energy_sd(self, control: ClassControl) -> FloatArray:
-        """The same of ln J, shape (M,)."""
-        return np.sqrt(self.energy.belief.variances(control.mean_features))
+    def intercept_sds(self) -> FloatArray:
+        """Of every model's logit and ln J where all features but the first are 0, shape (2, M)."""
+        heads = (self.satisfaction, self.energy.belief)
+        return np.sqrt(np.stack([belief.blocks[:, 0, 0] for belief in heads]))
+
+    def _mean_sds(self, control: ClassControl) -> FloatArray:
+        """The same, and that of ln J, shape (2, M)."""
+        energy = self.energy.belief.variances(control.mean_features)
+        return np.array([self.mean_sd(control), np.sqrt(energy)])
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Complete, by name."""
@@ -211,8 +134,8 @@ class PacerState:
     @classmethod
     def from_arrays(cls, arrays: Arrays, model_count: int, feature_count: int) -> "PacerState":
         """Inverse of `arrays`. Raises InvalidSnapshotError."""
-        m, d, n = model_count, feature_count, _class_count(arrays)
-        packed = (m * d * (m * d + 1) // 2,)
+        m, d, n = model_count, feature_count, class_count(arrays)
+        packed = (JointGaussian.packed_length(m, d),)
         found = checked(
             arrays,
             {
@@ -259,34 +182,3 @@ def _controls(arrays: Arrays, found: Arrays, feature_count: int) -> list[tuple[s
         controls.append((str(name), control))
         begin += capacity
     return controls
-
-
-def _rows(vectors: Mapping[str, FloatArray], width: int) -> FloatArray:
-    return np.array(list(vectors.values()), np.float64).reshape(-1, width)
-
-
-def _class_count(arrays: Arrays) -> int:
-    names = arrays.get("class_names")
-    if names is None or names.ndim != 1 or names.dtype.kind != "U":
-        raise InvalidSnapshotError("arrays: class_names must be a list of names")
-    return len(names)
-
-
-def checked(
-    arrays: Arrays, shapes: Mapping[str, Sequence[int]], also: set[str]
-) -> dict[str, npt.NDArray[Any]]:
-    """Own copies of the float64 arrays of these shapes, all finite; `also` names further ones.
-
-    Raises InvalidSnapshotError naming what is missing, too many or wrong.
-    """
-    if set(arrays) != set(shapes) | also:
-        raise InvalidSnapshotError(f"arrays {sorted(arrays)}, expected {sorted(set(shapes) | also)}")
-    for name, shape in shapes.items():
-        array = arrays[name]
-        if array.dtype != np.float64 or array.shape != tuple(shape):
-            raise InvalidSnapshotError(
-                f"{name}: {array.dtype} {array.shape}, expected float64 {tuple(shape)}"
-            )
-        if not np.isfinite(array).all():
-            raise InvalidSnapshotError(f"{name} is not finite")
-    return {name: arrays[name].copy() for name in shapes}

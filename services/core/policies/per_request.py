@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from services.core.events import FloatArray
+from services.core.joint_gaussian import JointGaussian
 from services.core.model_change import ModelChange
 from services.core.policies.base import Action, ClassView, Context, ModelPrior, Policy, RandomSource
 from services.core.policies.energy_head import EnergyHead
 from services.core.policies.pacer_parameters import PacerParameters
-from services.core.policies.pacer_state import checked
+from services.core.policies.stored_arrays import checked
 
 _WEIGHTS, _LOG_SCALE = "energy_weights", "energy_log_scale"
 
@@ -144,7 +145,7 @@ class PerRequestEnergy:
     ) -> PerRequestState:
         """Inverse of `state_arrays`. Raises InvalidSnapshotError."""
         m, d = len(priors), feature_count
-        packed = (m * d * (m * d + 1) // 2,)
+        packed = (JointGaussian.packed_length(m, d),)
         shapes = {"energy_mean": (m, d), "energy_covariance": packed}
         own, energy = _split(arrays, shapes | {"energy_numbers": (4, m), "energy_level": (1,)})
         inner = self._inner.state_from_arrays(own, priors, feature_count)
