@@ -6,6 +6,8 @@ from html import escape
 from cli.demo.page import STYLE
 from cli.picture import Picture, figure_html
 
+_LONGEST_FIGURE = 30
+
 
 def html_page(title: str, heading: str, sections: Sequence[str]) -> str:
     """A whole page; `sections` are HTML, title and heading plain text."""
@@ -18,10 +20,21 @@ def html_page(title: str, heading: str, sections: Sequence[str]) -> str:
 
 
 def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of plain texts."""
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    """A table of plain texts; columns of words stand left."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(headings)
+    kinds = [' class="words"' if _is_words(column) else "" for column in columns]
+    head = "".join(f"<th{kind}>{escape(text)}</th>" for kind, text in zip(kinds, headings, strict=True))
+    body = "".join(f"<tr>{_cells(kinds, row)}</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _is_words(column: Sequence[str]) -> bool:
+    """Whether all begin with a letter, or one is long."""
+    return all(cell[:1].isalpha() for cell in column) or max(map(len, column)) > _LONGEST_FIGURE
+
+
+def _cells(kinds: Sequence[str], row: Sequence[str]) -> str:
+    return "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
 
 
 def html_section(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

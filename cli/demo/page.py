@@ -16,7 +16,8 @@ h1 { font-size: 1.6rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid var(--line); padding: .35rem .6rem; text-align: right; }
 th { color: var(--muted); font-weight: 600; } .router td { font-weight: 700; }
-th:first-child, td:first-child, .wide th:last-child, .wide td:last-child { text-align: left; }
+th:first-child, td:first-child, .wide th:last-child, .wide td:last-child, th.words, td.words {
+  text-align: left; }
 figure { margin: 2.5rem 0; } img { display: block; width: 100%; height: auto; }
 dl { font-size: .9rem; } dt { font-weight: 600; margin-top: .6rem; } dd { margin: 0; color: var(--muted); }
 """

@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 from cli.demo.theme import Theme
 from cli.picture import PALETTE, Picture, drawn, plain_log
 from planner.pareto.study import Experiment, Study
+from planner.pareto.sweep import Point
 
+_MOST_TICKS = 8
 MAX_FIGURES = 8
 """Experiments that are drawn; each figure is some hundred kilobytes."""
 
@@ -31,7 +33,7 @@ def _experiment(experiment: Experiment, figure: Figure, theme: Theme) -> str:
 
 
 def _frontier(axes: Axes, experiment: Experiment, theme: Theme) -> None:
-    """Throughput against latency with intervals; the line joins the frontier."""
+    """Throughput against latency with intervals; a line joins the batch sizes of as many replicas."""
     on_frontier = {point.configuration for point in experiment.frontier}
     for point in experiment.points:
         colour = theme.accent if point.configuration in on_frontier else theme.rival
@@ -48,25 +50,30 @@ def _frontier(axes: Axes, experiment: Experiment, theme: Theme) -> None:
             place = (point.itl.mean * 1e3, point.throughput.mean)
             name = point.configuration.name
             axes.annotate(name, place, (4, -9), textcoords="offset points", fontsize=7)
-    line = sorted(experiment.frontier, key=lambda point: point.itl.mean)
-    places = [p.itl.mean * 1e3 for p in line], [p.throughput.mean for p in line]
-    axes.plot(*places, color=theme.accent, linewidth=1)
+    for kind in {_kind(point) for point in experiment.points}:
+        line = sorted((p for p in experiment.points if _kind(p) == kind), key=lambda p: p.configuration.batch)
+        places = [p.itl.mean * 1e3 for p in line], [p.throughput.mean for p in line]
+        axes.plot(*places, color=theme.rival, linewidth=0.8, zorder=0)
     axes.set_xscale("log")
     plain_log(axes.xaxis)
-    axes.set_xlabel("inter-token latency (ms; diamonds: several replicas)")
+    axes.set_xlabel("inter-token latency (ms; diamonds: several\nreplicas; grey: not on the frontier)")
     axes.set_ylabel("output tokens/s")
     axes.grid(axis="y")
+
+
+def _kind(point: Point) -> tuple[int, str]:
+    return point.configuration.replicas, point.configuration.variant
 
 
 def _by_batch(axes: Axes, experiment: Experiment) -> None:
     """Joules per token by batch size, a line per number of replicas; throughput without known joules."""
     energy = all(point.joules_per_token is not None for point in experiment.points)
-    kinds = sorted({(p.configuration.replicas, p.configuration.variant) for p in experiment.points})
+    kinds = sorted({_kind(point) for point in experiment.points})
     for colour, (replicas, variant) in zip(PALETTE, kinds, strict=False):
         values = [
             (point.configuration.batch, value)
             for point in sorted(experiment.points, key=lambda point: point.configuration.batch)
-            if (point.configuration.replicas, point.configuration.variant) == (replicas, variant)
+            if _kind(point) == (replicas, variant)
             and (value := point.joules_per_token if energy else point.throughput) is not None
         ]
         label = " ".join(filter(None, (f"{replicas} replica{'s' if replicas > 1 else ''}", variant)))
@@ -82,6 +89,10 @@ def _by_batch(axes: Axes, experiment: Experiment) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     plain_log(axes.xaxis)
+    batches = sorted({point.configuration.batch for point in experiment.points})
+    if len(batches) <= _MOST_TICKS:
+        axes.set_xticks(batches, [f"{batch:g}" for batch in batches])
+        axes.minorticks_off()
     plain_log(axes.yaxis)
     axes.set_xlabel("batch size per replica")
     axes.set_ylabel("J per output token" if energy else "output tokens/s")

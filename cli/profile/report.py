@@ -44,4 +44,6 @@ def render_html(study: Study) -> str:
         html_pairs("Settings", settings),
         html_pairs("Definitions", _DEFINITIONS),
     ]
-    return html_page("MESS+ profile", f"Idealized runtime of {len(study.profiles)} models", sections)
+    count = len(study.profiles)
+    heading = f"Idealized runtime of {'one model' if count == 1 else f'{count} models'}"
+    return html_page("MESS+ profile", heading, sections)
