@@ -1,10 +1,10 @@
 """What a worker adds to each streamed chunk, between an engine's server and a client.
 
-Paced, the delay of every chunk is measured, from the time that the server stamped on it to its arrival, on four
-ways that run in turn in one run:
+Paced, the delay of every chunk is measured, from the time that the server stamped on it to its arrival, on
+four ways that run in turn in one run:
 
 * straight from the server to a socket, and through the worker to a socket: their difference is what
-  the worker adds, and is judged. Reading the server's protocol and writing ours is in it, no client's library;
+  the worker adds, and is judged. Reading the server's protocol and writing ours is part of it, no client is;
 * the worker's engine consumed in this process;
 * through the worker to grpc.aio's client, as a router reads it.
 

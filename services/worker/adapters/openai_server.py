@@ -99,7 +99,7 @@ class OpenAiServers:
             raise BrokenStreamError(url, f"a chunk is not understood ({type(error).__name__})") from None
 
     async def _stream(self, url: str, task: GenerationTask) -> AsyncStream[object]:
-        """The chunks as plain JSON: the library's models of them take longer than all else about a chunk."""
+        """The chunks as plain JSON: making the library's models of them takes long."""
         model, dialect = self._known[url]
         sampling = task.sampling
         fields: dict[str, Any] = {
