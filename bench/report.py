@@ -10,17 +10,25 @@ _COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, "==": operat
 
 @dataclass(frozen=True)
 class Row:
-    """A measured number; `bound` is "<=", ">=", "<" or "=="."""
+    """A measured number; `bound` is "<=", ">=", "<" or "==", or "" for a yardstick that has no target."""
 
     what: str
     value: float
     unit: str
-    bound: str
-    target: float
+    bound: str = ""
+    target: float = 0.0
 
     @property
     def reached(self) -> bool:
         return bool(_COMPARE[self.bound](self.value, self.target))
+
+    @property
+    def verdict(self) -> tuple[str, str]:
+        """The target and whether it was reached, for people; empty for a yardstick."""
+        if not self.bound:
+            return "", ""
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.bound} {self.target:,g}{unit}", "yes" if self.reached else "NO"
 
 
 def _number(value: float) -> str:
@@ -31,10 +39,5 @@ def table(rows: list[Row]) -> Table:
     result = Table("measurement", "value", "target", "reached")
     for row in rows:
         unit = f" {row.unit}" if row.unit else ""
-        result.add_row(
-            row.what,
-            _number(row.value) + unit,
-            f"{row.bound} {row.target:,g}{unit}",
-            "yes" if row.reached else "NO",
-        )
+        result.add_row(row.what, _number(row.value) + unit, *row.verdict)
     return result

@@ -11,10 +11,12 @@ _OF_JOULES, _OF_QUEUE = "score C~ - lambda*p~, J", "score V*E + Q*(alpha - A)"
 
 
 def explanation_view(reply: router_service_pb2.ExplainDecisionResponse) -> RenderableType:
-    """Everything that a router says about a decision: what it went by, the models, and why this one won."""
-    return Group(
-        _head(reply), _policy_line(reply), *_control_lines(reply), "", models_table(reply), "", _why(reply)
-    )
+    """Everything that a router says about a decision: what it went by, the models, why this one won.
+
+    And what failed afterwards.
+    """
+    head = (_head(reply), _policy_line(reply), *_control_lines(reply))
+    return Group(*head, "", models_table(reply), "", _why(reply), *map(_failure, reply.failures))
 
 
 def models_table(reply: router_service_pb2.ExplainDecisionResponse) -> Table:
@@ -75,6 +77,16 @@ def _satisfaction(one: router_service_pb2.ModelScore) -> str:
     if not one.HasField("satisfaction_variance"):
         return f"{one.satisfaction:.3f}"
     return f"{one.satisfaction:.3f} ± {math.sqrt(one.satisfaction_variance):.3f}"
+
+
+def _failure(failed: router_service_pb2.FailedGeneration) -> Text:
+    tokens = failed.completion_tokens
+    when = f"after {tokens} token{'s' if tokens > 1 else ''}" if tokens else "before its first token"
+    taken = (
+        f"; {failed.next_model_id} took over as {failed.next_generation_id}" if failed.next_model_id else ""
+    )
+    text = f"Failed: {failed.model_id} ({failed.generation_id}) {when}: {failed.reason}{taken}"
+    return Text(text, "red")
 
 
 def _why(reply: router_service_pb2.ExplainDecisionResponse) -> Text:

@@ -198,6 +198,7 @@ def _encode_outcome(event: Outcome) -> bytes:
         traceparent=event.traceparent,
         expected_energy_joules=event.expected_energy_joules,
         wants_label=event.wants_label,
+        error=event.error,
     ).SerializeToString()
 
 
@@ -252,6 +253,7 @@ def _outcome(event: event_pb2.OutcomeEvent) -> Outcome:
         expected_energy_joules=event.expected_energy_joules,
         wants_label=event.wants_label,
         traceparent=event.traceparent,
+        error=event.error,
     )
 
 

@@ -4,8 +4,8 @@
 -- A router numbers its batches from 1 and has one under way; a batch that it sends again because the
 -- first reply was lost is not executed again.
 -- KEYS: events, number of the router's last batch, then one class key per distinct class, then one
---       `decided` key per entry.
--- ARGV: seconds that `decided` keys live, number of class keys, number of this batch, the step that the
+--       key per entry: `failures` of its request for what tells of a failure, `decided` for all others.
+-- ARGV: seconds that these keys live, number of class keys, number of this batch, the step that the
 --       first class must stand at ('' for any); then for every entry four values: kind, 1-based class
 --       number, change of the debt, serialised event. Kinds: "decision", "decision_once" (skipped where
 --       the request id was decided before), "redecision", "outcome".
@@ -18,7 +18,8 @@ local function executed(keys, args, state)
   for i = 5, #args, 4 do
     entry = entry + 1
     local class = state[tonumber(args[i + 1])]
-    local position, step = redis.call('GET', keys[2 + classes + entry]), class.step
+    local position, step = nil, class.step
+    if string.sub(args[i], 1, 8) == 'decision' then position = redis.call('GET', keys[2 + classes + entry]) end
     if position then
       local found = redis.call('XRANGE', keys[1], position, position)
       if found[1] then step = tonumber(found[1][2][6]) end
@@ -28,20 +29,25 @@ local function executed(keys, args, state)
   return reply
 end
 
-local function append(keys, args, i, class, decided)
+local function append(keys, args, i, class, own)
   local kind, event = args[i], args[i + 3]
   if kind == 'decision_once' then
-    local position = redis.call('GET', decided)
+    local position = redis.call('GET', own)
     if position then return position end
     kind = 'decision'
   end
   class.debt = class.debt + tonumber(args[i + 2])
   if kind ~= 'decision' then
-    return redis.call('XADD', keys[1], '*', 'type', kind, 'data', event)
+    local position = redis.call('XADD', keys[1], '*', 'type', kind, 'data', event)
+    if string.find(own, '}:failures:', 1, true) then
+      redis.call('RPUSH', own, position)
+      redis.call('EXPIRE', own, args[1])
+    end
+    return position
   end
   class.step = class.step + 1
   local position = redis.call('XADD', keys[1], '*', 'type', kind, 'data', event, 'step', class.step)
-  redis.call('SET', decided, position, 'EX', args[1])
+  redis.call('SET', own, position, 'EX', args[1])
   return position
 end
 

@@ -84,3 +84,7 @@ class Keys:
     def decided(self, request_id: str) -> str:
         """String: log position of a request's decision, expires. Written by `messplus_commit`."""
         return self._key(f"decided:{request_id}")
+
+    def failures(self, request_id: str) -> str:
+        """List: log positions of what failed of a request, expires. Written by `messplus_commit`."""
+        return self._key(f"failures:{request_id}")

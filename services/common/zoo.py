@@ -168,6 +168,9 @@ class ModelSettings(_Section):
         max_batch_size: requests that run at once.
         max_queue_size: requests that may wait; one more is refused.
         threads: CPU threads of the engine.
+        prefill_chunk_tokens: prompt tokens that one step of engine `llamacpp` reads at most. A cancelled
+            request is stopped, and other requests get their next token, between two steps; short steps
+            cost more joules (measured: docs/adr/0011-engines.md).
         prior: the operator's belief.
         step_energy: what its work costs, to split a meter's joules.
         echo_tokens_per_second: speed of the `echo` engine; 0 means as fast as it can.
@@ -182,6 +185,7 @@ class ModelSettings(_Section):
     max_batch_size: int = Field(default=4, ge=1, le=1024)
     max_queue_size: int = Field(default=64, ge=0, le=100_000)
     threads: int = Field(default=1, ge=1, le=1024)
+    prefill_chunk_tokens: int = Field(default=64, ge=1, le=8192)
     prior: PriorSettings = PriorSettings()
     step_energy: StepEnergySettings = StepEnergySettings()
     echo_tokens_per_second: NonNegative = 0.0

@@ -108,7 +108,7 @@ class Redecision:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A generation ended. Times in seconds from dispatch."""
+    """A generation ended. Times in seconds from dispatch. `error` says what went wrong, "" if nothing did."""
 
     request_id: str
     generation_id: str
@@ -123,6 +123,7 @@ class Outcome:
     expected_energy_joules: float = 0.0
     wants_label: bool = False
     traceparent: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

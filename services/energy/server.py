@@ -162,8 +162,12 @@ def _coefficients(zoo: Zoo) -> dict[str, StepCoefficients]:
 
 
 def _conditions(zoo: Zoo) -> dict[str, str]:
-    """What step costs hold for: other weights, another engine or another number of threads cost otherwise."""
-    return {m.id: f"{m.engine}, {_weights(m)}, {m.threads} threads" for m in zoo.models}
+    """What step costs hold for: other weights, another engine, other threads or steps cost otherwise."""
+    return {m.id: f"{m.engine}, {_weights(m)}, {m.threads} threads{_steps(m)}" for m in zoo.models}
+
+
+def _steps(model: ModelSettings) -> str:
+    return f", {model.prefill_chunk_tokens} tokens" if model.engine == "llamacpp" else ""
 
 
 def _weights(model: ModelSettings) -> str:

@@ -32,6 +32,7 @@ class Progress:
         tokens: tokens so far.
         answer: text so far; only kept where somebody needs it.
         end: the worker's last message.
+        error: what went wrong, if something did.
 
     """
 
@@ -46,6 +47,7 @@ class Progress:
     tokens: int = 0
     answer: list[str] = dataclass_field(default_factory=list)
     end: WorkerEnd | None = None
+    error: str = ""
 
     @property
     def first_token_seconds(self) -> float | None:
@@ -116,4 +118,5 @@ def _outcome(progress: Progress, role: Role, reason: str, latency: float, wants_
         expected_energy_joules=progress.expected_energy_joules,
         wants_label=wants_label,
         traceparent=progress.traceparent,
+        error=progress.error,
     )

@@ -67,6 +67,9 @@ class EventLog(Protocol):
     async def decision(self, request_id: str) -> Decision | None:
         """A request's decision; None if unknown or older than is kept."""
 
+    async def failures(self, request_id: str) -> list[Redecision | Outcome]:
+        """What failed of a request, in log order: outcomes with an error, and who took over."""
+
 
 class Claims(Protocol):
     """First come, first served for client-supplied request ids. Raises StateUnavailableError."""

@@ -62,6 +62,7 @@ class Running:
         except WorkerRefusal as refusal:
             self._fleet.ended(state, failed=refusal.kind is Refusal.BROKEN)
             reason = "cancelled" if refusal.kind is Refusal.LATE else "error"
+            progress.error = refusal.reason
             raise
         finally:
             state.in_flight -= 1
@@ -70,6 +71,7 @@ class Running:
 
     def failed(self, progress: Progress, work: Generation, generations: int) -> None:
         """Records a generation that could not even be dispatched."""
+        progress.error = "no worker of this model could take it"
         self._outcomes.ended(progress, work, Role.FAILED, "error", self.clock(), generations)
 
     async def _texts(

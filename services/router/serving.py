@@ -114,7 +114,8 @@ class Serving:
                 if not announced:
                     announced = True
                     yield _started(decided, attempt)
-                yield Text(text)
+                if text:  # a token may have none, and clients in some languages see none as undefined
+                    yield Text(text)
         if not announced:
             yield _started(decided, attempt)
         yield await self._ended(progress)

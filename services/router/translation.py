@@ -1,5 +1,7 @@
 """Plain values to wire messages."""
 
+from dataclasses import asdict
+
 from google.protobuf.duration_pb2 import Duration
 from messplus.common.v1 import common_pb2
 from messplus.router.v1 import router_service_pb2
@@ -138,6 +140,8 @@ def explanation_to_proto(explanation: Explanation) -> router_service_pb2.Explain
             eligible=event.eligible[i],
             chosen=model_id == event.model_id,
         )
+    for failed in explanation.failures:
+        response.failures.add(**asdict(failed))
     return response
 
 

@@ -10,18 +10,23 @@ from services.core.policies.base import Policy
 from services.router.choosing import FALLBACK_POLICY
 from services.router.class_states import ClassStates
 from services.router.commits import Commits
+from services.router.failures import FailedGeneration, failed_generations
 from services.router.fleet import Fleet
 from services.router.ports import ClassState, EventLog
 from services.router.snapshots import Snapshots
 
 
 class Explanation(NamedTuple):
-    """A decision from the log, its models' scores (None where the policy has none) and the rule in words."""
+    """A decision from the log, its models' scores (None where the policy has none), the rule in words.
+
+    `failures` are what failed of the request afterwards.
+    """
 
     decision: Decision
     scores: tuple[float, ...] | None
     energy_weight: float
     reason: str
+    failures: list[FailedGeneration]
 
 
 class ModelView(NamedTuple):
@@ -80,7 +85,8 @@ class Views:
             raise NotFoundError("request", request_id, "unknown, or older than decisions are kept")
         weight = self._policy.energy_weight if decision.policy == self._policy.name else 0.0
         scores = _scores(decision, weight) if weight else decision.scores or None
-        return Explanation(decision, scores, weight, _reason(decision, scores, weight))
+        failures = failed_generations(await self._log.failures(request_id))
+        return Explanation(decision, scores, weight, _reason(decision, scores, weight), failures)
 
     def models(self) -> list[ModelView]:
         """Every model, in the zoo's order."""

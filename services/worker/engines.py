@@ -79,6 +79,7 @@ def _llamacpp(model: ModelSettings) -> Engine:
         model.context_window_tokens,
         model.max_batch_size,
         model.threads,
+        model.prefill_chunk_tokens,
     )
 
 

@@ -77,6 +77,17 @@ def test_a_missing_variable_is_named(tmp_path: Path, name: str) -> None:
     assert name in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "service"), [("MESSPLUS_ROUTER_1_PORT", "router-1"), ("MESSPLUS_CPU_REPLICAS", "energy")]
+)
+def test_a_value_that_compose_refuses_is_traced_to_its_service(
+    tmp_path: Path, name: str, service: str
+) -> None:
+    done = config(tmp_path, example_values() | {name: "no-number"})
+    assert done.returncode != 0
+    assert service in done.stderr or "no-number" in done.stderr
+
+
 def test_every_variable_is_required_and_has_an_example() -> None:
     used = re.findall(r"\$\{([A-Z0-9_]+)([^}]*)\}", (TOP / "docker-compose.yml").read_text())
     optional = {name for name, rest in used if not rest.startswith((":?", "?"))}

@@ -30,7 +30,7 @@ from tests.contract.llamacpp_server import MODEL, llamacpp_server
 from tests.contract.tgi_double import TgiDouble
 from tests.contract.tiny_transformer import write_tiny_model
 
-WINDOW_TOKENS, SLOTS = 1024, 2
+WINDOW_TOKENS, SLOTS, CHUNK_TOKENS = 1024, 2, 64
 FINISH_SECONDS = 60.0
 PROMPT = "Count from one to fifty in words, separated by commas, please: one, two, three, four, five"
 
@@ -73,7 +73,7 @@ async def echo() -> AsyncIterator[Engine]:
 @asynccontextmanager
 async def llamacpp() -> AsyncIterator[Engine]:
     source = catalogue()[MODEL].source
-    yield LlamacppEngine(weights, source.sha256, MODEL, WINDOW_TOKENS, SLOTS, threads=1)
+    yield LlamacppEngine(weights, source.sha256, MODEL, WINDOW_TOKENS, SLOTS, 1, CHUNK_TOKENS)
 
 
 @asynccontextmanager

@@ -66,6 +66,9 @@ async def test_an_error_before_the_first_token_is_named(
         (streams(chunk("a"), b"data: {\n\n"), BrokenStreamError, "not understood"),
         (streams(chunk("a"), end="just end"), BrokenStreamError, "no finish reason after 1 tokens"),
         (streams(chunk("a", "stop")), BrokenStreamError, "include_usage"),
+        (streams(chunk("a", "stop"), {"usage": {"prompt_tokens": 7}}), BrokenStreamError, "not understood"),
+        (streams(chunk("a"), {"choices": [{"delta": 7}]}), BrokenStreamError, "not understood"),
+        (streams(chunk("a"), b"data: 7\n\n"), BrokenStreamError, "not understood"),
         (streams(chunk("a"), end="hang"), EngineTimeoutError, "stall_timeout_seconds"),
     ],
 )

@@ -86,6 +86,9 @@ class FakeLog:
     async def decision(self, request_id: str) -> Decision | None:
         return None
 
+    async def failures(self, request_id: str) -> list[Redecision | Outcome]:
+        return []
+
     def of(self, kind: type[EventT]) -> list[EventT]:
         return [entry.event for entry in self.entries if isinstance(entry.event, kind)]
 

@@ -1,5 +1,6 @@
 """What `messplus explain` says, from the answer that a router gives for a logged decision."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from cli.explain.view import explanation_view
 from services.common.learning import feature_count_of, policy_of, priors_of
-from services.core.events import Decision
+from services.core.events import Decision, Outcome, Redecision, Role
 from services.router.class_states import ClassStates
 from services.router.commits import Commits
 from services.router.fleet import Fleet
@@ -17,7 +18,7 @@ from services.router.instruments import Instruments
 from services.router.snapshots import Snapshots
 from services.router.translation import explanation_to_proto
 from services.router.views import Views
-from tests.unit.fold_events import decision
+from tests.unit.fold_events import decision, outcome, redecision
 from tests.unit.router_fakes import FakeLog, FakeWorker, states_of, zoo_of
 
 MODELS = ("small", "large")
@@ -45,20 +46,25 @@ PUBLISHED = replace(
 
 
 class LogOf(FakeLog):
-    """Holds one decision."""
+    """Holds one decision, and what failed."""
 
-    def __init__(self, event: Decision) -> None:
+    def __init__(self, event: Decision, failures: Sequence[Redecision | Outcome] = ()) -> None:
         super().__init__()
-        self._event = event
+        self._event, self._failures = event, list(failures)
+
+    async def failures(self, request_id: str) -> list[Redecision | Outcome]:
+        return self._failures
 
     async def decision(self, request_id: str) -> Decision | None:
         return self._event if request_id == self._event.request_id else None
 
 
-async def answered(event: Decision, **policy: Any) -> router_service_pb2.ExplainDecisionResponse:
+async def answered(
+    event: Decision, failures: Sequence[Redecision | Outcome] = (), **policy: Any
+) -> router_service_pb2.ExplainDecisionResponse:
     """What a router with this policy answers."""
     zoo = zoo_of(MODELS, policy=policy or {"name": "pacer"})
-    log, classes, instruments = LogOf(event), ClassStates(("standard",)), Instruments()
+    log, classes, instruments = LogOf(event, failures), ClassStates(("standard",)), Instruments()
     snapshots = Snapshots(policy_of(zoo), priors_of(zoo), feature_count_of(zoo), 5.0, instruments)
     fleet = Fleet(zoo, states_of(zoo, [FakeWorker(), FakeWorker()]))
     commits = Commits(log, classes, instruments, 10)
@@ -128,3 +134,26 @@ async def test_a_policy_without_scores_shows_none() -> None:
 async def test_brackets_of_a_model_are_no_markup() -> None:
     event = replace(DECIDED, model_ids=("[red]", "large"), model_id="[red]")
     assert row(shown(await answered(event)), "[red]")
+
+
+async def test_what_failed_is_said_once_each_with_who_took_over() -> None:
+    taken_over = redecision("small", "large")
+    first = replace(
+        outcome("small", Role.FAILED, taken_over.request_id),
+        generation_id=taken_over.failed_generation_id,
+        completion_tokens=0,
+        error=taken_over.reason,
+    )
+    second = replace(outcome("large", Role.FAILED, first.request_id), completion_tokens=7, error="[cut] off")
+    reply = await answered(DECIDED, [first, taken_over, second])
+    assert [(f.model_id, f.completion_tokens, f.next_model_id) for f in reply.failures] == [
+        ("small", 0, "large"),
+        ("large", 7, ""),
+    ]
+    text = shown(reply, width=300)
+    before = (
+        f"Failed: small ({first.generation_id}) before its first token: {taken_over.reason}; large took over"
+    )
+    assert before in text
+    assert f"Failed: large ({second.generation_id}) after 7 tokens: [cut] off\n" in text
+    assert "Failed" not in shown(await answered(DECIDED))

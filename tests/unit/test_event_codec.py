@@ -67,6 +67,7 @@ outcomes = st.builds(
     finish_reason=st.sampled_from(["stop", "length", "cancelled", "error"]),
     expected_energy_joules=st.floats(0, 1e6),
     wants_label=st.booleans(),
+    error=ids | st.just(""),
 )
 energies = st.builds(
     EnergyAttributed,

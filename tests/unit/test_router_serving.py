@@ -126,6 +126,15 @@ async def test_a_served_request_is_decided_answered_and_recorded() -> None:
     assert await router.outcomes_logged() == [("small", Role.SERVED, "stop")]
 
 
+async def test_tokens_without_text_make_no_messages_but_count() -> None:
+    router = bench([FakeWorker(("", "a", "", "b", "")), FakeWorker()])
+    started, *texts, ended = await router.pieces()
+    assert isinstance(started, Started)
+    assert texts == [Text("a"), Text("b")]
+    assert isinstance(ended, Ended)
+    assert ended.completion_tokens == 5
+
+
 async def test_a_failure_before_the_first_token_is_never_seen() -> None:
     router = bench([FakeWorker(fails_at=0, refusal=BROKEN), FakeWorker(("ok",))])
     started, *texts, _ = await router.pieces()

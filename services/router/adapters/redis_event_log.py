@@ -9,8 +9,11 @@ from services.common.event_codec import decode_entry, encode_event
 from services.common.keys import Keys
 from services.common.log_span import append_span
 from services.common.redis_client import call_function, or_unavailable
-from services.core.events import Decision
+from services.core.events import Decision, Event, Outcome, Redecision
 from services.router.ports import ClassState, Committed, LogEntry
+
+MAX_FAILURES = 64
+"""As many as are shown of one request: each worker is tried once."""
 
 
 class RedisEventLog:
@@ -40,7 +43,7 @@ class RedisEventLog:
             values += ("decision_once" if once else kind, number, repr(debt_change), data)
         keys = [self._keys.events, self._batch_key]
         keys += map(self._keys.sla_class, classes)
-        keys += [self._keys.decided(entry.event.request_id) for entry in entries]
+        keys += [self._own_key(entry) for entry in entries]
         step = "" if expected_step is None else expected_step
         head: list[Any] = [self._ttl, len(classes), batch, step]
         with append_span(self._keys.events, [entry.event.traceparent for entry in entries]):
@@ -69,13 +72,31 @@ class RedisEventLog:
         )
         if position is None:
             return None
+        event = await self._event(position)
+        return event if isinstance(event, Decision) else None
+
+    async def failures(self, request_id: str) -> list[Redecision | Outcome]:
+        """See `EventLog`."""
+        positions = await or_unavailable(
+            cast(
+                Awaitable[list[bytes]],
+                self._client.lrange(self._keys.failures(request_id), 0, MAX_FAILURES - 1),
+            )
+        )
+        events = [await self._event(position) for position in positions]
+        return [event for event in events if isinstance(event, Redecision | Outcome)]
+
+    async def _event(self, position: bytes) -> Event | None:
+        """What stands there; None where it was trimmed."""
         entries = await or_unavailable(
             cast(
                 Awaitable[list[tuple[bytes, dict[bytes, bytes]]]],
                 self._client.xrange(self._keys.events, position, position),
             )
         )
-        if not entries:
-            return None
-        event = decode_entry(*entries[0]).event
-        return event if isinstance(event, Decision) else None
+        return decode_entry(*entries[0]).event if entries else None
+
+    def _own_key(self, entry: LogEntry) -> str:
+        event = entry.event
+        failed = isinstance(event, Redecision) or (isinstance(event, Outcome) and event.error)
+        return self._keys.failures(event.request_id) if failed else self._keys.decided(event.request_id)

@@ -19,12 +19,13 @@ from services.worker.ports import WorkMeter
 from services.worker.steps import StepTier
 from services.worker.threads import in_daemon_thread
 
-PREFILL_CHUNK_TOKENS = 128
-"""Prompt tokens per engine step. Work can be cancelled, and other generations go on, between two of them."""
-
 
 class LlamacppEngine:
-    """One GGUF model.
+    """One GGUF model. It can be stopped, and other generations go on, between two steps.
+
+    A step reads at most `prefill_chunk_tokens` of prompts. llama.cpp's library can end a step early, but its
+    server does not handle such an end (it tries the rest again, in smaller steps); so how long a step may
+    take is chosen by its tokens.
 
     One compute thread is best where several models share a machine: with more, each waits at the
     barriers of the others.
@@ -42,10 +43,13 @@ class LlamacppEngine:
         context_window_tokens: int,
         slots: int,
         threads: int,
+        prefill_chunk_tokens: int,
     ) -> None:
         release = version("xllamacpp")
         self.info = EngineInfo("llamacpp", release, model_name, weights_sha256, context_window_tokens, slots)
         self._weights, self._compute_threads = weights, threads
+        # Every generation that writes takes a token of each step: at least as many are left to prompts.
+        self._step_tokens = max(prefill_chunk_tokens, 2 * slots)
         self._callers = ThreadPoolExecutor(slots, thread_name_prefix="generation")
         self._server: Any = None
         self.active = 0
@@ -86,7 +90,7 @@ class LlamacppEngine:
         p.model.path = str(path)
         p.n_parallel = self.info.slots
         p.n_ctx = self.info.context_window_tokens * self.info.slots
-        p.n_batch = p.n_ubatch = PREFILL_CHUNK_TOKENS
+        p.n_batch = p.n_ubatch = self._step_tokens
         p.cpuparams.n_threads = p.cpuparams_batch.n_threads = self._compute_threads
         p.cache_ram_mib = 0  # else up to 8 GiB of finished prompts are kept
         p.verbosity = 0

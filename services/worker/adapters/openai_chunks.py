@@ -4,9 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from openai.types.chat import ChatCompletionChunk
-from openai.types.completion_usage import CompletionUsage
-
 from services.core.errors import BrokenStreamError
 from services.worker.generation import EngineFinished, FinishReason, TextDelta
 from services.worker.ports import WorkMeter
@@ -26,22 +23,23 @@ class ChunkReader:
         self._began = clock()
         self._first: float | None = None
         self._prompt = self._cached = self._prefilled = self._decoded = 0
-        self._usage: CompletionUsage | None = None
+        self._usage: dict[str, Any] | None = None
         self._reason: FinishReason | None = None
 
-    def read(self, chunk: ChatCompletionChunk) -> TextDelta | None:
-        """What a chunk adds to the answer; None if nothing."""
-        text = self._text(chunk)
-        self._usage = chunk.usage or self._usage
-        extra = chunk.model_extra or {}
-        if (progress := extra.get("prompt_progress")) is not None:
+    def read(self, chunk: Any) -> TextDelta | None:
+        """What a chunk (its JSON) adds to the answer; None if nothing.
+
+        Raises KeyError, TypeError, ValueError or AttributeError where it is no such chunk.
+        """
+        text, usage = self._text(chunk), chunk.get("usage")
+        self._usage = usage or self._usage
+        if (progress := chunk.get("prompt_progress")) is not None:
             self._prefill(int(progress["cache"]), int(progress["processed"]), int(progress["total"]))
-        timings = extra.get("timings")
-        if timings is not None:
+        if (timings := chunk.get("timings")) is not None:
             total = int(timings["predicted_n"])
-        elif chunk.usage is not None:
-            total = chunk.usage.completion_tokens
-            self._prefill_all(chunk.usage)
+        elif usage is not None:
+            total = int(usage["completion_tokens"])
+            self._prefill_all(usage)
         else:
             total = self._decoded + bool(text)
         return self._delta(text, total)
@@ -53,20 +51,20 @@ class ChunkReader:
         if self._usage is None:
             raise BrokenStreamError(self._url, "no usage, though stream_options.include_usage asked for it")
         self._prefill_all(self._usage)
-        if (last := self._delta("", self._usage.completion_tokens)) is not None:
+        if (last := self._delta("", int(self._usage["completion_tokens"]))) is not None:
             yield last
         now = self._clock()
         first = now if self._first is None else self._first
         times = (first - self._began, now - first)
         yield EngineFinished(self._reason, self._prompt, self._cached, self._decoded, *times)
 
-    def _text(self, chunk: ChatCompletionChunk) -> str:
-        if not chunk.choices:
+    def _text(self, chunk: Any) -> str:
+        if not (choices := chunk.get("choices")):
             return ""
-        choice = chunk.choices[0]
-        if choice.finish_reason is not None:
-            self._reason = _REASONS.get(choice.finish_reason, FinishReason.STOP)
-        return choice.delta.content or "" if choice.delta is not None else ""
+        choice = choices[0]
+        if (reason := choice.get("finish_reason")) is not None:
+            self._reason = _REASONS.get(reason, FinishReason.STOP)
+        return str((choice.get("delta") or {}).get("content") or "")
 
     def _prefill(self, cached: int, processed: int, prompt: int) -> None:
         """Prompt tokens that the server has worked through by now."""
@@ -76,10 +74,10 @@ class ChunkReader:
             self._prefilled += computed
             self._meter.worked(computed, 0, processed)
 
-    def _prefill_all(self, usage: CompletionUsage) -> None:
-        details: Any = usage.prompt_tokens_details
-        cached = min((details and details.cached_tokens) or 0, usage.prompt_tokens - self._prefilled)
-        self._prefill(cached, usage.prompt_tokens, usage.prompt_tokens)
+    def _prefill_all(self, usage: dict[str, Any]) -> None:
+        prompt, details = int(usage["prompt_tokens"]), usage.get("prompt_tokens_details") or {}
+        cached = min(int(details.get("cached_tokens") or 0), prompt - self._prefilled)
+        self._prefill(cached, prompt, prompt)
 
     def _delta(self, text: str, total: int) -> TextDelta | None:
         tokens = max(0, total - self._decoded)

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx2
 from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI, AsyncStream
-from openai.types.chat import ChatCompletionChunk
 
 from services.core.errors import (
     BrokenStreamError,
@@ -90,36 +89,37 @@ class OpenAiServers:
                 async for chunk in chunks:
                     if (delta := reader.read(chunk)) is not None:
                         yield delta
+            for event in reader.finish():
+                yield event
         except APIError as error:
             raise self._error(url, error, task) from None
         except httpx2.HTTPError as error:
             raise transport_error(url, error) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BrokenStreamError(url, f"a chunk is not understood ({type(error).__name__})") from None
-        for event in reader.finish():
-            yield event
 
-    async def _stream(self, url: str, task: GenerationTask) -> AsyncStream[ChatCompletionChunk]:
+    async def _stream(self, url: str, task: GenerationTask) -> AsyncStream[object]:
+        """The chunks as plain JSON: making the library's models of them takes long."""
         model, dialect = self._known[url]
         sampling = task.sampling
-        messages: Any = [{"role": m.role, "content": m.content} for m in task.messages]
-        options: Any = dict(dialect.stream_options)
-        fields: dict[str, Any] = dialect.fields(sampling)
+        fields: dict[str, Any] = {
+            "model": model,
+            "messages": [{"role": m.role, "content": m.content} for m in task.messages],
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "presence_penalty": sampling.presence_penalty,
+            "frequency_penalty": sampling.frequency_penalty,
+            "stream": True,
+            "stream_options": dict(dialect.stream_options),
+            **dialect.fields(sampling),
+        }
         if sampling.stop:
             fields["stop"] = list(sampling.stop)
         if sampling.seed is not None:
             fields["seed"] = sampling.seed % (1 << 31)  # servers hold it in 32 or 64 bits, some with a sign
-        return await self._clients[url].chat.completions.create(
-            model=model,
-            messages=messages,
-            max_tokens=sampling.max_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            presence_penalty=sampling.presence_penalty,
-            frequency_penalty=sampling.frequency_penalty,
-            stream=True,
-            stream_options=options,
-            extra_body=fields,
+        return await self._clients[url].post(
+            "/chat/completions", cast_to=object, body=fields, stream=True, stream_cls=AsyncStream[object]
         )
 
     def _error(self, url: str, error: APIError, task: GenerationTask) -> MessPlusError:

@@ -14,7 +14,7 @@ if (!prompt) {
 const protos = path.join(path.dirname(fileURLToPath(import.meta.url)), "../../../protos");
 const definition = loader.loadSync(
   ["messplus/router/v1/router_service.proto", "messplus/feedback/v1/feedback_service.proto"],
-  { includeDirs: [protos], keepCase: true, enums: String, oneofs: true },
+  { includeDirs: [protos], keepCase: true, defaults: true, enums: String, longs: Number, oneofs: true },
 );
 const { messplus } = grpc.loadPackageDefinition(definition);
 const credentials = grpc.credentials.createInsecure();

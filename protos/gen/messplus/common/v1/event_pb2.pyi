@@ -253,6 +253,7 @@ class OutcomeEvent(google.protobuf.message.Message):
     TRACEPARENT_FIELD_NUMBER: builtins.int
     EXPECTED_ENERGY_JOULES_FIELD_NUMBER: builtins.int
     WANTS_LABEL_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     """The request."""
     generation_id: builtins.str
@@ -273,6 +274,8 @@ class OutcomeEvent(google.protobuf.message.Message):
     """Joules that the energy model expected of it, J."""
     wants_label: builtins.bool
     """Whether a labeler is asked to judge the stored text."""
+    error: builtins.str
+    """What went wrong, without any prompt text; empty where it ended by itself or its client left."""
     @property
     def usage(self) -> messplus.common.v1.common_pb2.Usage:
         """Token counts."""
@@ -291,9 +294,10 @@ class OutcomeEvent(google.protobuf.message.Message):
         traceparent: builtins.str = ...,
         expected_energy_joules: builtins.float = ...,
         wants_label: builtins.bool = ...,
+        error: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_time_to_first_token_seconds", b"_time_to_first_token_seconds", "time_to_first_token_seconds", b"time_to_first_token_seconds", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_time_to_first_token_seconds", b"_time_to_first_token_seconds", "expected_energy_joules", b"expected_energy_joules", "finish_reason", b"finish_reason", "generation_id", b"generation_id", "latency_seconds", b"latency_seconds", "model_id", b"model_id", "request_id", b"request_id", "role", b"role", "time_to_first_token_seconds", b"time_to_first_token_seconds", "traceparent", b"traceparent", "usage", b"usage", "wants_label", b"wants_label"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_time_to_first_token_seconds", b"_time_to_first_token_seconds", "error", b"error", "expected_energy_joules", b"expected_energy_joules", "finish_reason", b"finish_reason", "generation_id", b"generation_id", "latency_seconds", b"latency_seconds", "model_id", b"model_id", "request_id", b"request_id", "role", b"role", "time_to_first_token_seconds", b"time_to_first_token_seconds", "traceparent", b"traceparent", "usage", b"usage", "wants_label", b"wants_label"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_time_to_first_token_seconds", b"_time_to_first_token_seconds"]) -> typing.Literal["time_to_first_token_seconds"] | None: ...
 
 Global___OutcomeEvent: typing_extensions.TypeAlias = OutcomeEvent

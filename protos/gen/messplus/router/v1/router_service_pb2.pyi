@@ -529,6 +529,7 @@ class ExplainDecisionResponse(google.protobuf.message.Message):
     DUAL_JOULES_FIELD_NUMBER: builtins.int
     DEBT_FIELD_NUMBER: builtins.int
     DECISION_DEBT_FIELD_NUMBER: builtins.int
+    FAILURES_FIELD_NUMBER: builtins.int
     min_satisfaction: builtins.float
     """alpha."""
     virtual_queue: builtins.float
@@ -555,6 +556,12 @@ class ExplainDecisionResponse(google.protobuf.message.Message):
     def scores(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ModelScore]:
         """What each model looked like."""
 
+    @property
+    def failures(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___FailedGeneration]:
+        """What failed of it so far, in this order; each that another model took over before its first token was
+        decided anew.
+        """
+
     def __init__(
         self,
         *,
@@ -568,11 +575,50 @@ class ExplainDecisionResponse(google.protobuf.message.Message):
         dual_joules: builtins.float = ...,
         debt: builtins.float = ...,
         decision_debt: builtins.float = ...,
+        failures: collections.abc.Iterable[Global___FailedGeneration] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["decision", b"decision"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["debt", b"debt", "decision", b"decision", "decision_debt", b"decision_debt", "dual_joules", b"dual_joules", "energy_weight", b"energy_weight", "min_satisfaction", b"min_satisfaction", "policy", b"policy", "reason", b"reason", "scores", b"scores", "virtual_queue", b"virtual_queue"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["debt", b"debt", "decision", b"decision", "decision_debt", b"decision_debt", "dual_joules", b"dual_joules", "energy_weight", b"energy_weight", "failures", b"failures", "min_satisfaction", b"min_satisfaction", "policy", b"policy", "reason", b"reason", "scores", b"scores", "virtual_queue", b"virtual_queue"]) -> None: ...
 
 Global___ExplainDecisionResponse: typing_extensions.TypeAlias = ExplainDecisionResponse
+
+@typing.final
+class FailedGeneration(google.protobuf.message.Message):
+    """A generation of a request that failed."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GENERATION_ID_FIELD_NUMBER: builtins.int
+    MODEL_ID_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    COMPLETION_TOKENS_FIELD_NUMBER: builtins.int
+    NEXT_MODEL_ID_FIELD_NUMBER: builtins.int
+    NEXT_GENERATION_ID_FIELD_NUMBER: builtins.int
+    generation_id: builtins.str
+    """Its id."""
+    model_id: builtins.str
+    """Its model."""
+    reason: builtins.str
+    """What went wrong."""
+    completion_tokens: builtins.int
+    """Tokens that it had sent."""
+    next_model_id: builtins.str
+    """The model that took over, which may be the same one on another worker; empty: none did."""
+    next_generation_id: builtins.str
+    """Id of the generation that took over."""
+    def __init__(
+        self,
+        *,
+        generation_id: builtins.str = ...,
+        model_id: builtins.str = ...,
+        reason: builtins.str = ...,
+        completion_tokens: builtins.int = ...,
+        next_model_id: builtins.str = ...,
+        next_generation_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["completion_tokens", b"completion_tokens", "generation_id", b"generation_id", "model_id", b"model_id", "next_generation_id", b"next_generation_id", "next_model_id", b"next_model_id", "reason", b"reason"]) -> None: ...
+
+Global___FailedGeneration: typing_extensions.TypeAlias = FailedGeneration
 
 @typing.final
 class ModelScore(google.protobuf.message.Message):

@@ -105,8 +105,7 @@ class RouterServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ExplainDecision(self, request, context):
-        """Why a request was routed as it was: its first decision, also where another model took over before the
-        first token. Errors: NOT_FOUND (unknown, or older than is kept), UNAVAILABLE (the log is away).
+        """Why a request was routed as it was: its first decision, and what failed afterwards. Errors: NOT_FOUND (unknown, or older than is kept), UNAVAILABLE (the log is away).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -224,9 +224,7 @@ class RouterServiceStub(typing.Generic[_RouterServiceGenerateType, _RouterServic
     """
 
     ExplainDecision: _RouterServiceExplainDecisionType
-    """Why a request was routed as it was: its first decision, also where another model took over before the
-    first token. Errors: NOT_FOUND (unknown, or older than is kept), UNAVAILABLE (the log is away).
-    """
+    """Why a request was routed as it was: its first decision, and what failed afterwards. Errors: NOT_FOUND (unknown, or older than is kept), UNAVAILABLE (the log is away)."""
 
     ListModels: _RouterServiceListModelsType
     """The zoo's models with what is known of them now. Errors: none."""
@@ -313,9 +311,7 @@ class RouterServiceServicer(metaclass=abc.ABCMeta):
         request: messplus.router.v1.router_service_pb2.ExplainDecisionRequest,
         context: _ServicerContext,
     ) -> typing.Union[messplus.router.v1.router_service_pb2.ExplainDecisionResponse, collections.abc.Awaitable[messplus.router.v1.router_service_pb2.ExplainDecisionResponse]]:
-        """Why a request was routed as it was: its first decision, also where another model took over before the
-        first token. Errors: NOT_FOUND (unknown, or older than is kept), UNAVAILABLE (the log is away).
-        """
+        """Why a request was routed as it was: its first decision, and what failed afterwards. Errors: NOT_FOUND (unknown, or older than is kept), UNAVAILABLE (the log is away)."""
 
     @abc.abstractmethod
     def ListModels(
