@@ -126,13 +126,8 @@ def sweep_rows(folder: Path, console: Console) -> list[Row]:
     agree, pairs = _agreeing(*found)
     return [
         *rows,
-        Row(
-            f"of {pairs} estimates, inside the interval of the other sweep's",
-            100 * agree / pairs,
-            "%",
-            ">=",
-            90,
-        ),
+        Row("configurations on one frontier alone", len(_names(found[0]) ^ _names(found[1])), ""),
+        Row(f"of {pairs} estimates, inside the interval of the other sweep's", agree, ""),
     ]
 
 
@@ -161,6 +156,10 @@ def _beaten(one: Experiment, other: Experiment) -> int:
         )
         for point in again
     )
+
+
+def _names(experiment: Experiment) -> set[str]:
+    return {point.configuration.name for point in experiment.frontier}
 
 
 def _agreeing(one: Experiment, other: Experiment) -> tuple[int, int]:

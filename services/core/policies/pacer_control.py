@@ -18,7 +18,7 @@ _FIRST_STEP = 0.25
 _LOWEST, _HIGHEST = 0.01, 30.0
 _NEAR_BEST, _LEAST_MARGIN = 0.01, 0.005
 _EARLY_WEIGHT = 0.01
-_LEAST_WINDOW, _LEAST_LABELS = 450.0, 250.0
+_LEAST_LABELS, _WINDOW_SHARE, _PATIENCE = 250.0, 5.5, 1.5
 
 EARLY_STEPS = 25
 """Decisions before lambda is solved at its own pace."""
@@ -160,9 +160,14 @@ class Candidates:
 
 
 def window_requests(parameters: PacerParameters, ledger: SlaLedger, steps: int) -> float:
-    """W: requests over which debt is paid back."""
-    grown = min(steps / 3.0, float(parameters.window))
-    return max(_LEAST_WINDOW, _LEAST_LABELS / ledger.label_rate, grown)
+    """W: requests over which debt is paid back; savings are spent over half as many again.
+
+    What is owed wanders about as sqrt(0.22 W / 2) requests, so over n of them W may grow with n. A shorter W
+    keeps the target more closely and buys it more dearly.
+    """
+    grown = min(steps / _WINDOW_SHARE, float(parameters.window))
+    window = max(_LEAST_LABELS / ledger.label_rate, grown)
+    return window if ledger.debt >= 0.0 else _PATIENCE * window
 
 
 def target(parameters: PacerParameters, ledger: SlaLedger, steps: int) -> float:
