@@ -49,7 +49,7 @@ class Spending:
     joules: float
     """Of all of them, J."""
     uncertainty_joules: float | None
-    """Mean half-width of their 95 % intervals, J; None unless all of them have one."""
+    """Mean half-width of their 95 % intervals, J, where more than half of them have one; else None."""
     trust: tuple[str, ...]
     """Every quality, method and tier among them, for example "MEASURED nvml, tier B"."""
 
@@ -68,7 +68,7 @@ def spending(generations: Iterable[SpentGeneration]) -> Spending | None:
     return Spending(
         generations=len(figures),
         joules=sum(figure.energy_joules for figure in figures),
-        uncertainty_joules=sum(half_widths) / len(figures) if len(half_widths) == len(figures) else None,
+        uncertainty_joules=sum(half_widths) / len(half_widths) if 2 * len(half_widths) > len(figures) else None,
         trust=tuple(sorted({f"{f.quality} {f.method}, tier {f.tier}" for f in figures})),
     )
 

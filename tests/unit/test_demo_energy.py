@@ -59,6 +59,13 @@ def test_joules_add_up_over_kinds_and_models() -> None:
     assert spending([]) is None
 
 
+def test_the_first_generations_may_lack_an_interval() -> None:
+    known = [generation("units", 0.0, 1.0, i, uncertainty_joules=i) for i in (1.0, 2.0)]
+    both = spending([generation("units", 0.0, 1.0, uncertainty_joules=None), *known])
+    assert both is not None
+    assert both.uncertainty_joules == 1.5
+
+
 def test_the_table_shows_joules_uncertainty_and_method_of_each_model() -> None:
     console = Console(file=io.StringIO(), width=200)
     console.print(energy_table(RUN, MODELS))
