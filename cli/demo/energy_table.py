@@ -11,7 +11,7 @@ from cli.demo.verdict import joules
 
 TITLE = "Attributed joules per generation, by kind of prompt and model"
 NOTE = "In brackets how many; explored and failed generations count."
-NOTE_UNCERTAINTY = "±: mean half-width of the 95 % intervals, of those that began after the step costs were learned."
+NOTE_UNCERTAINTY = "±: mean half-width of the 95 % intervals, where step costs were known."
 
 
 def energy_table(energy: RunEnergy, models: Sequence[str]) -> Table:

@@ -65,10 +65,11 @@ def spending(generations: Iterable[SpentGeneration]) -> Spending | None:
     if not figures:
         return None
     half_widths = [f.uncertainty_joules for f in figures if f.uncertainty_joules is not None]
+    is_known = 2 * len(half_widths) > len(figures)
     return Spending(
         generations=len(figures),
         joules=sum(figure.energy_joules for figure in figures),
-        uncertainty_joules=sum(half_widths) / len(half_widths) if 2 * len(half_widths) > len(figures) else None,
+        uncertainty_joules=sum(half_widths) / len(half_widths) if is_known else None,
         trust=tuple(sorted({f"{f.quality} {f.method}, tier {f.tier}" for f in figures})),
     )
 
