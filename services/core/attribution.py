@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import accumulate, chain
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -153,38 +153,49 @@ def _active(inside: Iterable[Sequence[_Overlap]]) -> tuple[str, ...]:
 def _whole_weights(inside: Sequence[Sequence[_Overlap]], ids: Sequence[str], idle_watts: float) -> Array:
     """Weights of windows that steps overlap, added up over steps as whole numbers: (windows, ids, 3).
 
-    Whole numbers below 2**53 add up exactly in any order, so the order of the steps does not matter.
+    Whole numbers below 2**53 add up exactly in any order, so the order of the steps does not matter. An entry
+    is one generation in one step in one window.
     """
     overlaps = list(chain.from_iterable(inside))
-    starts = [0, *accumulate(map(len, inside[:-1]))]
-    window_of = np.repeat(np.arange(len(inside)), [len(own) for own in inside])
-    costs = _costs(overlaps, ids)
+    sizes = np.array([len(overlap.step.names) for overlap in overlaps])
+    costs = np.concatenate([overlap.step.costs for overlap in overlaps])
     factors = np.array([_factors(overlap, idle_watts) for overlap in overlaps])
-    largest = _largest(costs, factors, starts)
+    window_of = np.repeat(np.arange(len(inside)), [len(own) for own in inside])
+    largest = _largest(costs, factors, sizes, window_of)
     require_weight("the largest weight", float(largest.max()))
     if not largest.all():
         free = largest[window_of] == 0
-        factors[free] = [
-            (0.0, 0.0, overlap.nanoseconds)
-            for overlap, is_free in zip(overlaps, free, strict=True)
-            if is_free
-        ]
-        largest = _largest(costs, factors, starts)
-    weights = costs * factors[:, None] / largest[window_of, None, None]
-    whole: Array = np.rint(weights * 2.0 ** (52 - weights.size.bit_length()))
-    return np.add.reduceat(whole, starts, axis=0)
+        times = np.array([(0.0, 0.0, overlap.nanoseconds) for overlap in overlaps])
+        factors[free] = times[free]
+        largest = _largest(costs, factors, sizes, window_of)
+    weights = costs * factors.repeat(sizes, axis=0) / largest[window_of].repeat(sizes)[:, None]
+    whole = np.rint(weights * 2.0 ** (52 - weights.size.bit_length()))
+    cells = (window_of * len(ids)).repeat(sizes) + _places(overlaps, ids)
+    # One count for all causes: a cell has three places in a row.
+    rows = (CAUSES * cells)[:, None] + np.arange(CAUSES)
+    sums = np.bincount(rows.ravel(), whole.ravel(), len(inside) * len(ids) * CAUSES).astype(np.float64)
+    return sums.reshape(len(inside), len(ids), CAUSES)
 
 
-def _costs(overlaps: Sequence[_Overlap], ids: Sequence[str]) -> Array:
-    """mu_is by cause and 1/|S|, 0 of those who are not active: (overlaps, ids, 3)."""
-    places = {name: place for place, name in enumerate(ids)}
-    costs, names = np.zeros((len(overlaps), len(ids), CAUSES)), None
-    for row, (step, _) in enumerate(overlaps):
+def _places(overlaps: Sequence[_Overlap], ids: Sequence[str]) -> NDArray[np.intp]:
+    """Where in `ids` each entry's generation stands."""
+    place_of = {name: place for place, name in enumerate(ids)}
+    names, places, found = None, np.empty(0, dtype=np.intp), []
+    for step, _ in overlaps:
         if step.names is not names:
             names = step.names
-            active = np.array([places[name] for name in names])
-        costs[row, active] = step.costs
-    return costs
+            places = np.array([place_of[name] for name in names])
+        found.append(places)
+    return np.concatenate(found)
+
+
+def _largest(costs: Array, factors: Array, sizes: Integers, window_of: Integers) -> Array:
+    """The largest weight in each window."""
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    of_overlap = (np.maximum.reduceat(costs, starts, axis=0) * factors).max(axis=1)
+    firsts = np.flatnonzero(np.diff(window_of, prepend=-1))
+    largest: Array = np.maximum.reduceat(of_overlap, firsts)
+    return largest
 
 
 def _factors(overlap: _Overlap, idle_watts: float) -> tuple[float, float, float]:
@@ -194,12 +205,6 @@ def _factors(overlap: _Overlap, idle_watts: float) -> tuple[float, float, float]
     fraction = overlap.nanoseconds / duration
     fixed_joules = idle_watts * duration * _SECONDS_PER_NANOSECOND + step.coefficients.step_joules
     return fraction, fraction, fraction * fixed_joules
-
-
-def _largest(costs: Array, factors: Array, starts: Sequence[int]) -> Array:
-    """The largest weight in each window, whose overlaps start at those rows."""
-    largest: Array = np.maximum.reduceat((costs.max(axis=1) * factors).max(axis=1), starts)
-    return largest
 
 
 def _idle_microjoules(window: Window, overlaps: Iterable[_Overlap], idle_watts: float) -> int:

@@ -16,6 +16,8 @@ from services.core.steps import Step
 __all__ = ["Balance", "EnergyLedger", "Reading"]
 
 _MAX_UNCLAIMED_WINDOWS = 256
+_MOST_WINDOWS_AT_ONCE = 16
+"""Their shares are a table of windows by generations: a backlog must not become a large one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +147,10 @@ class EnergyLedger:
         return attributions
 
     def _closable(self, complete_until_nanoseconds: float) -> list[Window]:
-        """The oldest windows, up to a gap, whose steps are all known or that are too many."""
+        """The oldest windows, up to a gap, whose steps are all known or that are too many; some at a time."""
         windows: list[Window] = []
         for each in self._open:
-            if isinstance(each, _Gap):
+            if isinstance(each, _Gap) or len(windows) == _MOST_WINDOWS_AT_ONCE:
                 break
             is_one_too_many = len(self._open) - len(windows) > self._max_open_windows
             if each.end_nanoseconds > complete_until_nanoseconds and not is_one_too_many:

@@ -1,5 +1,7 @@
 """A meter's books: windows wait for their steps, and nothing that was measured is ever lost or made up."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -159,3 +161,27 @@ def test_a_step_that_never_ends_cannot_keep_windows_open_for_ever() -> None:
     for time in range(4):
         books.read(Reading(time, time * 10))
     assert [result.windows for result in books.settle(0)] == [(Window(0, 1, 10),)]
+
+
+def joules_by_name(results: list[Attribution]) -> Counter[str]:
+    totals = Counter[str]()
+    for result in results:
+        totals.update({name: share.total_microjoules for name, share in result.shares.items()})
+    return totals
+
+
+def test_a_backlog_is_charged_as_if_it_had_never_waited() -> None:
+    backlog, prompt = ledger(idle_watts=1.0), ledger(idle_watts=1.0)
+    for books in (backlog, prompt):
+        books.read(Reading(0, 0))
+    charged = []
+    for number in range(1, 51):
+        for books in (backlog, prompt):
+            books.add_step(step(number * 10 - 7, number * 10 + 4, f"g{number % 7}"))
+            books.read(Reading(number * 10, number * number))
+        charged += prompt.settle(number * 10)
+    waited = backlog.settle(500)
+    assert max(len(result.windows) for result in waited) < 50
+    assert joules_by_name(waited) == joules_by_name(charged)
+    assert backlog.balance == prompt.balance
+    assert is_balanced(backlog.balance)
