@@ -49,7 +49,8 @@ class Spending:
     joules: float
     """Of all of them, J."""
     uncertainty_joules: float | None
-    """Mean half-width of their 95 % intervals, J, where more than half of them have one; else None."""
+    """Mean half-width of their 95 % intervals, J, of those where step costs were known; None if an
+    ESTIMATED figure is among them."""
     trust: tuple[str, ...]
     """Every quality, method and tier among them, for example "MEASURED nvml, tier B"."""
 
@@ -65,7 +66,7 @@ def spending(generations: Iterable[SpentGeneration]) -> Spending | None:
     if not figures:
         return None
     half_widths = [f.uncertainty_joules for f in figures if f.uncertainty_joules is not None]
-    is_known = 2 * len(half_widths) > len(figures)
+    is_known = half_widths and all(figure.quality != "ESTIMATED" for figure in figures)
     return Spending(
         generations=len(figures),
         joules=sum(figure.energy_joules for figure in figures),
