@@ -40,7 +40,7 @@ LEAST_STEPS = 1e-6
 MEMORY_WINDOWS = 20_000
 """Windows after which an observation counts 1/e."""
 MIN_WINDOWS = 256
-"""Windows that a fit needs to replace the prior."""
+"""Windows that a fit needs where a counter has noise and lag."""
 _WINDOW_DEVIATION = 0.05
 _PRIOR_DEVIATION = 1.0
 _BEND_DEVIATION = 0.05
@@ -91,6 +91,8 @@ class StepCalibration:
     _doubt: float = 0.0
     step_seconds: float = 0.0
     """Mean duration of the newest steps; 0 before there was one."""
+    least_windows: int = MIN_WINDOWS
+    """Windows that a fit needs to replace the prior."""
 
     @property
     def coefficients(self) -> StepCoefficients:
@@ -141,7 +143,7 @@ class StepCalibration:
         self._sums = kept * self._sums + features.sum(axis=0)
         self._joules = kept * self._joules + float(joules.sum())
         self.windows += len(joules)
-        if self.windows >= MIN_WINDOWS and self._joules > 0:
+        if self.windows >= self.least_windows and self._joules > 0:
             self._solve()
 
     def forget(self) -> None:

@@ -14,6 +14,7 @@ from services.core.calibration import (
     F_FEATURE,
     FEATURES,
     LEAST_STEPS,
+    MIN_WINDOWS,
     StepCalibration,
     step_features,
 )
@@ -70,13 +71,14 @@ class MeterCalibration:
 
     Args:
         idle_watts: P_idle as configured, W; used until it was seen.
+        least_windows: busy windows that step costs need to replace their prior.
 
     The lag is found here unless the meter accounts for it itself, which `learn` is told. Windows in which
     more than one model ran teach none of them.
     """
 
-    def __init__(self, idle_watts: float) -> None:
-        self.idle = IdlePower(idle_watts)
+    def __init__(self, idle_watts: float, least_windows: int = MIN_WINDOWS) -> None:
+        self.idle, self._least_windows = IdlePower(idle_watts), least_windows
         self.models: dict[str, StepCalibration] = {}
         self.lag = CounterLag()
         self._windows: deque[tuple[int, int, int]] = deque()
@@ -90,7 +92,7 @@ class MeterCalibration:
         if known is not None and known.conditions == conditions:
             known.prior = prior
             return False
-        self.models[model_id] = StepCalibration(prior, conditions)
+        self.models[model_id] = StepCalibration(prior, conditions, least_windows=self._least_windows)
         return known is not None
 
     def add_step(self, model_id: str, step: Step) -> None:
@@ -203,6 +205,7 @@ class MeterCalibration:
         idle = IdlePower.from_state(self.idle.configured_watts, state["idle"])
         lag = CounterLag.from_state(state["lag"])
         for model_id, model in models.items():
+            model.least_windows = self._least_windows
             known = self.models.get(model_id)
             if known is None or (known.windows < model.windows and known.conditions == model.conditions):
                 self.models[model_id] = model

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.core.attribution import Attribution, UnattributedReason
+from services.core.calibration import MIN_WINDOWS
 from services.core.energy_ledger import Balance, EnergyLedger, Reading
 from services.core.meter_calibration import MeterCalibration
 from services.core.steps import Step, StepCoefficients
 from services.core.update_clock import UpdateClock
 from services.energy.meters.base import Meter, Observed, Unavailable
 from services.energy.reports import ReportedStep
+
+MODELLED_MIN_WINDOWS = 32
+"""A model of energy has no noise, and its windows may last as long as whole steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,8 @@ class MeteredLedger:
     ) -> "MeteredLedger":
         """A meter with empty books."""
         ledger = EnergyLedger(idle_watts, final, max_open_windows)
-        return cls(meter, ledger, MeterCalibration(idle_watts))
+        least_windows = MIN_WINDOWS if meter.quality == "MEASURED" else MODELLED_MIN_WINDOWS
+        return cls(meter, ledger, MeterCalibration(idle_watts, least_windows))
 
     def set_idle_watts(self, configured_watts: float) -> None:
         """Changes the idle power that counts until it was seen, W."""
