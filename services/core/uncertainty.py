@@ -65,10 +65,8 @@ def expose(
 ) -> None:
     """Adds windows in the order of time, (windows,) J each less the idle, to what generations are exposed to.
 
-    `joules` (windows, exposures) are their parts of it; `doubts` is one for each of them.
+    `joules` (windows, exposures) are their parts of it, of one or more; `doubts` is one for each.
     """
-    if not exposures:
-        return
     fractions = np.divide(joules, window_joules[:, None], out=np.zeros_like(joules), where=joules > 0)
     before = [exposure.fraction for exposure in exposures]
     moved_squared = (np.diff(fractions, axis=0, prepend=[before]) ** 2).sum(axis=0)

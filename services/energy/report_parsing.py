@@ -1,4 +1,7 @@
-"""A worker's step report from the wire: checked, every problem at once, and turned into plain values."""
+"""A worker's step report from the wire: checked and turned into plain values.
+
+Problems of the header, of the lists and of the counts in them are told in this order, all of a kind at once.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
