@@ -54,7 +54,7 @@ def _work_until(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Features done and nanoseconds worked by each time; within a step both grow evenly."""
     edges = np.array([[s.start_nanoseconds, s.end_nanoseconds] for s in steps], dtype=np.float64)
-    done = np.cumsum([step_features(step.work)[:COEFFICIENTS] for step in steps], axis=0)
+    done = np.cumsum(step_features([step.work for step in steps])[:, :COEFFICIENTS], axis=0)
     columns = [_interpolated(times, edges, done[:, i]) for i in range(len(NAMES))]
     return np.stack(columns, axis=1), _interpolated(times, edges, np.cumsum(edges[:, 1] - edges[:, 0]))
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.core.apportion import apportion
-from services.core.steps import CAUSES, NOBODY, Step, require_duration, require_weight
+from services.core.steps import CAUSES, NOBODY, Step, require_duration, require_weight, step_costs
 
 __all__ = ["Attribution", "EnergyShare", "UnattributedReason", "Window", "attribute"]
 
@@ -157,23 +157,25 @@ def _whole_weights(inside: Sequence[Sequence[_Overlap]], ids: Sequence[str], idl
     is one generation in one step in one window.
     """
     overlaps = list(chain.from_iterable(inside))
+    counts = np.array([len(own) for own in inside])
     sizes = np.array([len(overlap.step.names) for overlap in overlaps])
-    costs = np.concatenate([overlap.step.costs for overlap in overlaps])
-    factors = np.array([_factors(overlap, idle_watts) for overlap in overlaps])
-    window_of = np.repeat(np.arange(len(inside)), [len(own) for own in inside])
-    largest = _largest(costs, factors, sizes, window_of)
+    costs = step_costs([overlap.step for overlap in overlaps])
+    factors = np.array([_factors(overlap, idle_watts) for overlap in overlaps]).T
+    largest = _largest(costs, factors, sizes, counts)
     require_weight("the largest weight", float(largest.max()))
     if not largest.all():
-        free = largest[window_of] == 0
-        times = np.array([(0.0, 0.0, overlap.nanoseconds) for overlap in overlaps])
-        factors[free] = times[free]
-        largest = _largest(costs, factors, sizes, window_of)
-    weights = costs * factors.repeat(sizes, axis=0) / largest[window_of].repeat(sizes)[:, None]
+        free = (largest == 0).repeat(counts)
+        factors[:, free] = 0.0
+        factors[2, free] = [
+            overlap.nanoseconds for overlap, is_free in zip(overlaps, free, strict=True) if is_free
+        ]
+        largest = _largest(costs, factors, sizes, counts)
+    weights = costs * factors.repeat(sizes, axis=1) / largest.repeat(counts).repeat(sizes)
     whole = np.rint(weights * 2.0 ** (52 - weights.size.bit_length()))
-    cells = (window_of * len(ids)).repeat(sizes) + _places(overlaps, ids)
-    # One count for all causes: a cell has three places in a row.
-    rows = (CAUSES * cells)[:, None] + np.arange(CAUSES)
-    sums = np.bincount(rows.ravel(), whole.ravel(), len(inside) * len(ids) * CAUSES).astype(np.float64)
+    cells = _places(overlaps, ids) + (len(ids) * np.arange(len(inside)).repeat(counts)).repeat(sizes)
+    sums = np.empty((len(inside) * len(ids), CAUSES))
+    for cause, column in enumerate(whole):
+        sums[:, cause] = np.bincount(cells, column, len(sums))
     return sums.reshape(len(inside), len(ids), CAUSES)
 
 
@@ -189,13 +191,16 @@ def _places(overlaps: Sequence[_Overlap], ids: Sequence[str]) -> NDArray[np.intp
     return np.concatenate(found)
 
 
-def _largest(costs: Array, factors: Array, sizes: Integers, window_of: Integers) -> Array:
-    """The largest weight in each window."""
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    of_overlap = (np.maximum.reduceat(costs, starts, axis=0) * factors).max(axis=1)
-    firsts = np.flatnonzero(np.diff(window_of, prepend=-1))
-    largest: Array = np.maximum.reduceat(of_overlap, firsts)
+def _largest(costs: Array, factors: Array, sizes: Integers, counts: Integers) -> Array:
+    """The largest weight in each window, of `counts` overlaps of `sizes` entries."""
+    of_overlap = (np.maximum.reduceat(costs, _starts(sizes), axis=1) * factors).max(axis=0)
+    largest: Array = np.maximum.reduceat(of_overlap, _starts(counts))
     return largest
+
+
+def _starts(lengths: Integers) -> Integers:
+    """Where each of some runs begins."""
+    return np.cumsum(lengths) - lengths
 
 
 def _factors(overlap: _Overlap, idle_watts: float) -> tuple[float, float, float]:

@@ -13,6 +13,7 @@ what is learned follows the device. Three things make the result safe to use:
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = ["COEFFICIENTS", "FEATURES", "MIN_WINDOWS", "StepCalibration", "step_f
 
 Array = NDArray[np.float64]
 
+_NO_TOKENS = np.empty((0, 3))
 _KNOTS = np.array([0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0])
 COEFFICIENTS = 5
 """alpha, alpha2, beta, kappa, F."""
@@ -52,19 +54,28 @@ _MISFIT_INFLATION = 1.5
 _OWN, _HATS = slice(0, COEFFICIENTS), slice(COEFFICIENTS, FEATURES)
 
 
-def step_features(work: StepWork) -> list[float]:
-    """What the coefficients multiply in one step: sums of p, p*x, d, x; 1; then the hats of the batch."""
-    prompt, decoded, context = work.tokens.sum(axis=0).tolist()
-    prompt_context = float(work.tokens[:, 0] @ work.tokens[:, 2]) if prompt else 0.0
-    return [prompt, prompt_context, decoded, context, 1.0, *_hats(int(decoded))]
+def step_features(works: Sequence[StepWork]) -> Array:
+    """What the coefficients multiply in each step: (steps, FEATURES).
+
+    These are sums of p, p*x, d and x; 1; then the hats of the batch.
+    """
+    sizes = np.array([len(work) for work in works], dtype=int)
+    prefill, decode, context = np.concatenate([_NO_TOKENS, *(work.tokens for work in works)]).T
+    step_of = np.arange(len(works)).repeat(sizes)
+    features = np.ones((len(works), FEATURES))
+    for feature, column in enumerate((prefill, prefill * context, decode, context)):
+        features[:, feature] = np.bincount(step_of, column, len(works))
+    features[:, _HATS] = _hats(features[:, 2])
+    return features
 
 
-def _hats(decoded: int) -> list[float]:
+def _hats(decoded: Array) -> Array:
     """Weights of the two knots around, which interpolate linearly; beyond the last they extrapolate."""
-    hats = [0.0] * len(_KNOTS)
-    right = min(max(1, (decoded - 1).bit_length() + 1), len(_KNOTS) - 1) if decoded else 1
-    hats[right] = float((decoded - _KNOTS[right - 1]) / (_KNOTS[right] - _KNOTS[right - 1]))
-    hats[right - 1] = 1.0 - hats[right]
+    right = np.searchsorted(_KNOTS, decoded).clip(1, len(_KNOTS) - 1)
+    hats = np.zeros((len(decoded), len(_KNOTS)))
+    steps = np.arange(len(decoded))
+    hats[steps, right] = (decoded - _KNOTS[right - 1]) / (_KNOTS[right] - _KNOTS[right - 1])
+    hats[steps, right - 1] = 1.0 - hats[steps, right]
     return hats
 
 
@@ -112,15 +123,16 @@ class StepCalibration:
         return np.array([*astuple(self.prior), *np.zeros(len(_KNOTS))])
 
     def step_law(self, idle_watts: float) -> StepLaw | None:
-        """What a decoding step costs at the context lengths of today, its idle power included, J.
+        """What a step costs and a generated token causes, in today's traffic, J.
 
-        None before there is a solution.
+        The idle power is part of the step. A token causes its part of its prompt and its context too: that
+        is as much on a busy worker as on an idle one. None before there is a solution, or a token.
         """
-        if not self.version:
+        own, decoded = self._sums[:F_FEATURE], float(self._sums[2])
+        if not self.version or decoded <= 0:
             return None
-        costs, decoded, context = self.coefficients, float(self._sums[2]), float(self._sums[3])
-        attention = costs.context_joules * context / decoded if decoded > 0 else 0.0
-        return StepLaw(costs.step_joules + idle_watts * self.step_seconds, costs.decode_joules + attention)
+        caused = float(own @ self._solution[:F_FEATURE]) / decoded
+        return StepLaw(self.coefficients.step_joules + idle_watts * self.step_seconds, caused)
 
     def observe(self, features: Array, joules: Array) -> None:
         """Learns windows in order of time: `features` (n, FEATURES), `joules` (n,) above the idle power.

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from services.core.attribution import Attribution, Window, attribute
-from services.core.steps import Step
+from services.core.steps import Step, step_costs
 
 __all__ = ["estimate_gap"]
 
@@ -25,7 +25,7 @@ def estimate_gap(
     for step in known:
         overlap = min(step.end_nanoseconds, end_nanoseconds) - max(step.start_nanoseconds, start_nanoseconds)
         if overlap > 0:
-            above_idle = step.coefficients.step_joules + float(step.costs[:, :2].sum())
+            above_idle = step.coefficients.step_joules + float(step_costs([step])[:2].sum())
             joules += above_idle * overlap / (step.end_nanoseconds - step.start_nanoseconds)
     window = Window(start_nanoseconds, end_nanoseconds, round(joules * _MICROJOULES_PER_JOULE))
     return replace(attribute([window], known, idle_watts), is_estimated=True)

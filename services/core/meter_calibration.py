@@ -22,7 +22,7 @@ from services.core.counter_lag import LAGS_NANOSECONDS, MAX_LAG_NANOSECONDS, Cou
 from services.core.energy_model import StepLaw
 from services.core.idle_power import IdlePower
 from services.core.step_curve import StepCurve
-from services.core.steps import Step, StepCoefficients
+from services.core.steps import Step, StepCoefficients, StepWork
 
 __all__ = ["BATCH_WINDOWS", "MeterCalibration"]
 
@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 BATCH_WINDOWS = 128
 """Windows that are learned from at a time."""
 MAX_KEPT_STEPS = 50_000
+_FEATURED_AT_ONCE = 64
 _MIN_LAG_PAUSE_NANOSECONDS, _MAX_LAG_PAUSE_NANOSECONDS = 30_000_000_000, 480_000_000_000
 """Time between two looks at the lag: it doubles while the lag stays as it is."""
 _FAR_NANOSECONDS = 15_000_000
@@ -43,18 +44,23 @@ class _Steps:
     def __init__(self) -> None:
         self.starts: deque[int] = deque(maxlen=MAX_KEPT_STEPS)
         self.ends: deque[int] = deque(maxlen=MAX_KEPT_STEPS)
-        self.features: deque[list[float]] = deque(maxlen=MAX_KEPT_STEPS)
+        self._features: deque[Array] = deque(maxlen=MAX_KEPT_STEPS)
+        self._works: list[StepWork] = []
+        """Of the newest steps; their features are found many at a time, which costs a fifth."""
 
     def add(self, step: Step) -> None:
         self.starts.append(step.start_nanoseconds)
         self.ends.append(step.end_nanoseconds)
-        self.features.append(step_features(step.work))
+        self._works.append(step.work)
+        if len(self._works) == _FEATURED_AT_ONCE:
+            self._find_features()
 
     def forget_before(self, nanoseconds: int) -> None:
+        self._find_features()
         while self.ends and self.ends[0] <= nanoseconds:
             self.starts.popleft()
             self.ends.popleft()
-            self.features.popleft()
+            self._features.popleft()
 
     @property
     def mean_seconds(self) -> float:
@@ -62,8 +68,13 @@ class _Steps:
         return (sum(self.ends) - sum(self.starts)) / len(self.ends) * _SECONDS_PER_NANOSECOND
 
     def curve(self, origin: int) -> StepCurve:
-        features = np.array(self.features, dtype=float).reshape(-1, FEATURES)
+        self._find_features()
+        features = np.array(self._features, dtype=float).reshape(-1, FEATURES)
         return StepCurve(list(self.starts), list(self.ends), features, origin)
+
+    def _find_features(self) -> None:
+        self._features.extend(step_features(self._works))
+        self._works.clear()
 
 
 class MeterCalibration:

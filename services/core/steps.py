@@ -5,13 +5,13 @@ tokens cause.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CAUSES", "GenerationWork", "Step", "StepCoefficients", "StepWork"]
+__all__ = ["CAUSES", "GenerationWork", "Step", "StepCoefficients", "StepWork", "step_costs"]
 
 Array = NDArray[np.float64]
 
@@ -19,6 +19,7 @@ CAUSES = 3
 """Why energy is charged: the prompt, the generated tokens, costs shared with others."""
 NOBODY = ""
 """Stands for whom a step served that served nobody; the first of all ids."""
+_NOBODY_ALONE, _NO_TOKENS = (NOBODY,), np.zeros((1, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class StepCoefficients:
         """Raises ValueError for a negative or non-finite coefficient."""
         for name in self.__slots__:
             require_weight(name, getattr(self, name))
+
+    @property
+    def of_tokens(self) -> tuple[float, float, float, float]:
+        """alpha, alpha2, beta and kappa: all but the fixed cost."""
+        return self.prefill_joules, self.prefill_context_joules, self.decode_joules, self.context_joules
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,31 +100,34 @@ class Step:
     work: StepWork
     """The active set; empty for a step that served nobody, whose energy is overhead."""
     coefficients: StepCoefficients
-    names: tuple[str, ...] = field(init=False, repr=False)
-    """The generations of `work`, or one that stands for nobody."""
-    costs: Array = field(init=False, repr=False)
-    """mu_is by cause, J, and each one's part 1/|S| of the fixed cost: (names, 3)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a step that does not end after it starts."""
         require_duration(self.start_nanoseconds, self.end_nanoseconds)
-        object.__setattr__(self, "names", self.work.generation_ids or (NOBODY,))
-        object.__setattr__(self, "costs", _marginal_joules(self.work, self.coefficients))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The generations of `work`, or one that stands for nobody."""
+        return self.work.generation_ids or _NOBODY_ALONE
 
 
-def _marginal_joules(work: StepWork, costs: StepCoefficients) -> Array:
-    """mu_is split into what the prompt and what the generated tokens cause; then 1/|S|."""
-    if not work:
-        return np.array([[0.0, 0.0, 1.0]])
-    prefill, decode, context = work.tokens.T
-    marginal = np.empty((len(work), CAUSES))
+def step_costs(steps: Sequence[Step]) -> Array:
+    """What each of the `names` of each step in turn costs: (3, names).
+
+    mu_is by cause, the prompt and the generated tokens, J; and 1/|S|, its part of the fixed cost.
+    """
+    sizes = np.array([len(step.names) for step in steps])
+    tokens = [step.work.tokens if step.work else _NO_TOKENS for step in steps]
+    prefill, decode, context = np.concatenate(tokens).T
+    of_tokens = np.array([step.coefficients.of_tokens for step in steps])
+    alpha, alpha2, beta, kappa = of_tokens.T.repeat(sizes, axis=1)
+    attention, decoding = context * kappa, decode > 0
+    costs = np.empty((CAUSES, len(decode)))
     # A step that generates nothing for a generation reads its context for the prompt's sake.
-    attention, decoding = context * costs.context_joules, decode > 0
-    marginal[:, 0] = prefill * (costs.prefill_joules + costs.prefill_context_joules * context)
-    marginal[:, 0] += attention * ~decoding
-    marginal[:, 1] = decode * costs.decode_joules + attention * decoding
-    marginal[:, 2] = 1.0 / len(work)
-    return marginal
+    costs[0] = prefill * (alpha + alpha2 * context) + attention * ~decoding
+    costs[1] = decode * beta + attention * decoding
+    costs[2] = (1.0 / sizes).repeat(sizes)
+    return costs
 
 
 def require_weight(name: str, value: float) -> None:

@@ -68,8 +68,8 @@ def expose(
     `joules` (windows, exposures) are their parts of it, of one or more; `doubts` is one for each.
     """
     fractions = np.divide(joules, window_joules[:, None], out=np.zeros_like(joules), where=joules > 0)
-    before = [exposure.fraction for exposure in exposures]
-    moved_squared = (np.diff(fractions, axis=0, prepend=[before]) ** 2).sum(axis=0)
+    before = np.concatenate([[[exposure.fraction for exposure in exposures]], fractions[:-1]])
+    moved_squared = ((fractions - before) ** 2).sum(axis=0)
     next_to_others = (joules * (1 - fractions)).sum(axis=0)
     columns = (joules.sum(axis=0), fractions[-1], moved_squared, next_to_others)
     rows = zip(exposures, doubts, *(column.tolist() for column in columns), strict=True)

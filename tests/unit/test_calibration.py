@@ -38,7 +38,7 @@ def steps(seed: int, count: int, prefill: bool = True) -> list[Step]:
 
 
 def joules(step: Step) -> float:
-    features = step_features(step.work)[:5]
+    features = step_features([step.work])[0, :5]
     seconds = (step.end_nanoseconds - step.start_nanoseconds) * 1e-9
     return IDLE_WATTS * seconds + float(np.dot(features, astuple(TRUE)))
 
@@ -99,18 +99,18 @@ def test_known_coefficients_lag_and_idle_power_are_recovered() -> None:
     assert 0 < model.residuals.total_ratio < 0.05
 
 
-def test_what_a_step_costs_has_its_idle_power_and_its_context_in_it() -> None:
+def test_a_step_costs_its_idle_power_and_a_token_its_part_of_prompt_and_context() -> None:
     made = steps(1, 20_000)
     seen = windows(made, 50 * MILLISECOND, LAG, 0.01, 2)
     assert MeterCalibration(IDLE_WATTS).step_laws() == {}
     law = learned(made, seen).step_laws()["m"]
-    # Steps last 9 to 13 ms; 1,500 tokens of context go with each that is decoded.
-    for running, rel in ((0, 0.15), (8, 0.05), (20, 0.05)):
-        seconds = 0.009 + 0.0001 * (running + 1)
-        per_step = IDLE_WATTS * seconds + TRUE.step_joules
-        per_token = TRUE.decode_joules + TRUE.context_joules * 1500
-        truth = per_step / (running + 1) + per_token
-        assert law.joules_per_token(running) == pytest.approx(truth, rel=rel)
+    done = step_features([step.work for step in made]).sum(axis=0)
+    caused = np.dot(done[:4], astuple(TRUE)[:4]) / done[2]
+    assert caused > 4 * (TRUE.decode_joules + TRUE.context_joules * 1500)  # mostly prompts
+    for running in (0, 8, 20):
+        seconds = 0.009 + 0.0001 * (running + 1)  # steps last 9 to 13 ms
+        truth = (IDLE_WATTS * seconds + TRUE.step_joules) / (running + 1) + caused
+        assert law.joules_per_token(running) == pytest.approx(truth, rel=0.05)
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 1000.0])
@@ -124,7 +124,7 @@ def test_only_the_ratios_of_the_prior_count(scale: float) -> None:
 
 def test_what_traffic_does_not_tell_apart_stays_as_the_prior_says() -> None:
     calibration = StepCalibration(PRIOR)
-    features = np.array([step_features(StepWork.of(GenerationWork("g", 0, 1, 100)))] * MIN_WINDOWS)
+    features = step_features([StepWork.of(GenerationWork("g", 0, 1, 100))] * MIN_WINDOWS)
     calibration.observe(features, np.full(MIN_WINDOWS, 1.204))
     found, share = calibration.coefficients, 1.204 / (0.7 + 100 * 4e-5 + 0.5)
     # One kind of step only: the sum is known, its parts keep the prior's ratios; prompts were never seen.
@@ -143,10 +143,18 @@ def test_too_few_windows_change_nothing() -> None:
 
 @pytest.mark.parametrize("decoded", [0, 1, 2, 3, 5, 64, 100, 512, 2000])
 def test_hats_reproduce_every_affine_law_of_the_batch(decoded: int) -> None:
-    row = step_features(StepWork.of(GenerationWork("g", 0, decoded, 0)))
+    (row,) = step_features([StepWork.of(GenerationWork("g", 0, decoded, 0))])
     knots = [0, *(2**i for i in range(10))]
     assert sum(row[5:]) == pytest.approx(1.0)
     assert float(np.dot(row[5:], knots)) == pytest.approx(decoded)
+
+
+def test_features_of_many_steps_are_those_of_each() -> None:
+    works = [StepWork.of(), *(step.work for step in steps(3, 20)), StepWork.of()]
+    alone = [step_features([work])[0] for work in works]
+    assert step_features(works) == pytest.approx(np.array(alone))
+    assert step_features([]).shape == (0, FEATURES)
+    assert not step_features([StepWork.of()])[0, :4].any()
 
 
 def test_another_engine_or_power_limit_begins_anew_and_another_prior_does_not() -> None:
