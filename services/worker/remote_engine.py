@@ -17,6 +17,7 @@ from services.core.errors import (
     ServerBusyError,
 )
 from services.worker.generation import EngineFinished, EngineInfo, GenerationTask, TextDelta
+from services.worker.patience import Patience
 from services.worker.ports import ServerClient, ServerLoad, WorkMeter
 from services.worker.replicas import Replica, ReplicaPool
 from services.worker.steps import StepTier
@@ -115,34 +116,34 @@ class RemoteEngine:
     async def _attempt(
         self, replica: Replica, task: GenerationTask, meter: WorkMeter
     ) -> AsyncGenerator[TextDelta | EngineFinished, None]:
-        """One try on one replica; the pool hears how it went."""
+        """One try on one replica, with a time limit on every wait for it; the pool hears how it went."""
+        limits, url = self._settings, replica.url
+        wait = ("first token", limits.first_token_timeout_seconds, "server.first_token_timeout_seconds")
+        patience = Patience()
         try:
             with self._pool.using(replica):
-                async with aclosing(self._timed(replica.url, task, meter)) as events:
-                    async for event in events:
+                async with aclosing(self._client.generate(url, task, meter)) as events:
+                    while True:
+                        with patience.at_most(wait[1]):
+                            event = await anext(events, None)
+                        if event is None:
+                            break
+                        wait = (
+                            "more of an answer",
+                            limits.stall_timeout_seconds,
+                            "server.stall_timeout_seconds",
+                        )
                         yield event
+        except TimeoutError:
+            error = EngineTimeoutError(url, *wait)
+            self._pool.failed(replica, error)
+            raise error from None
         except EngineError as error:
             self._pool.failed(replica, error)
             raise
+        finally:
+            patience.close()
         self._pool.worked(replica)
-
-    async def _timed(
-        self, url: str, task: GenerationTask, meter: WorkMeter
-    ) -> AsyncGenerator[TextDelta | EngineFinished, None]:
-        """The answer of a server, with a time limit on every wait for it."""
-        limits = self._settings
-        waits = ("first token", limits.first_token_timeout_seconds, "server.first_token_timeout_seconds")
-        async with aclosing(self._client.generate(url, task, meter)) as events:
-            while True:
-                try:
-                    async with asyncio.timeout(waits[1]):
-                        event = await anext(events, None)
-                except TimeoutError:
-                    raise EngineTimeoutError(url, *waits) from None
-                if event is None:
-                    return
-                waits = ("more of an answer", limits.stall_timeout_seconds, "server.stall_timeout_seconds")
-                yield event
 
     async def _next(self, tried: set[str]) -> Replica:
         """The replica to ask: an untried one, else the first to have room again, after a pause."""

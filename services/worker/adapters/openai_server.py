@@ -16,6 +16,7 @@ from services.core.errors import (
 )
 from services.worker.adapters.openai_chunks import ChunkReader
 from services.worker.adapters.openai_dialects import Dialect, context_window_of, dialect_of
+from services.worker.adapters.server_events import event_data
 from services.worker.adapters.server_http import ask, http_client, shown, status_error, transport_error
 from services.worker.adapters.server_metrics import read_load
 from services.worker.generation import EngineFinished, GenerationTask, TextDelta
@@ -23,6 +24,7 @@ from services.worker.ports import ServerFacts, ServerLoad, WorkMeter
 from services.worker.steps import StepTier
 
 _KIND = "server of the OpenAI API"
+_END = b"[DONE]"
 
 
 class OpenAiServers:
@@ -85,8 +87,16 @@ class OpenAiServers:
         """See ServerClient."""
         reader = ChunkReader(url, meter)
         try:
-            async with aclosing(await self._stream(url, task)) as chunks:
-                async for chunk in chunks:
+            async with (
+                aclosing(await self._answer(url, task)) as answer,
+                aclosing(event_data(url, answer.aiter_bytes())) as events,
+            ):
+                async for data in events:
+                    if data == _END:
+                        continue  # reads on to the end of the body, so that the connection can be used again
+                    chunk = json.loads(data)
+                    if error := chunk.get("error"):
+                        raise BrokenStreamError(url, shown(_message(error), _texts(task)))
                     if (delta := reader.read(chunk)) is not None:
                         yield delta
             for event in reader.finish():
@@ -98,8 +108,8 @@ class OpenAiServers:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BrokenStreamError(url, f"a chunk is not understood ({type(error).__name__})") from None
 
-    async def _stream(self, url: str, task: GenerationTask) -> AsyncStream[object]:
-        """The chunks as plain JSON: making the library's models of them takes long."""
+    async def _answer(self, url: str, task: GenerationTask) -> httpx2.Response:
+        """The answer as it begins; its events are read here, for the library takes long over each."""
         model, dialect = self._known[url]
         sampling = task.sampling
         fields: dict[str, Any] = {
@@ -118,24 +128,29 @@ class OpenAiServers:
             fields["stop"] = list(sampling.stop)
         if sampling.seed is not None:
             fields["seed"] = sampling.seed % (1 << 31)  # servers hold it in 32 or 64 bits, some with a sign
-        return await self._clients[url].post(
+        stream = await self._clients[url].post(
             "/chat/completions", cast_to=object, body=fields, stream=True, stream_cls=AsyncStream[object]
         )
+        return stream.response
 
     def _error(self, url: str, error: APIError, task: GenerationTask) -> MessPlusError:
-        texts = [message.content for message in task.messages]
+        texts = _texts(task)
         if isinstance(error, APIStatusError):
             if error.status_code == httpx2.codes.NOT_FOUND:
                 return UnknownServerModelError(url, self._known[url][0], ())
-            return status_error(url, error.status_code, error.response.headers, _message(error), texts)
+            return status_error(url, error.status_code, error.response.headers, _message(error.body), texts)
         if isinstance(error, APIConnectionError) and isinstance(error.__cause__, httpx2.HTTPError):
             return transport_error(url, error.__cause__)
         return BrokenStreamError(url, shown(error.message, texts))
 
 
-def _message(error: APIStatusError) -> str:
+def _texts(task: GenerationTask) -> list[str]:
+    """What no error repeats."""
+    return [message.content for message in task.messages]
+
+
+def _message(error: object) -> str:
     """The server's own words."""
-    body = error.body
-    if isinstance(body, dict) and isinstance(body.get("message"), str):
-        return str(body["message"])
-    return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        return str(error["message"])
+    return error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
