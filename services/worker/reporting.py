@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
 from services.common.outages import OutageLog
 from services.core.errors import StateUnavailableError
@@ -29,7 +28,7 @@ class StepReporter:
     def __init__(self, recorder: StepRecorder, sink: StepSink) -> None:
         self._recorder, self._sink = recorder, sink
         self._pending: deque[StepReport] = deque()
-        self._stopping = asyncio.Event()
+        self._is_stopping = False
         self._warming_up = True
         self._outage = OutageLog(_log, "the energy service", "steps are kept and sent later")
 
@@ -42,7 +41,7 @@ class StepReporter:
         """Reports until `stop`, then sends what is left and ends the stream."""
         loop = asyncio.get_running_loop()
         told = worked = -IDLE_REPORT_SECONDS
-        while not self._stopping.is_set():
+        while not self._is_stopping:
             now, is_active = loop.time(), self._recorder.active > 0
             if is_active or self._recorder.has_steps:
                 worked = now
@@ -51,16 +50,14 @@ class StepReporter:
             if is_closing or is_due:
                 told = now
                 await self._send()
-            with suppress(TimeoutError):
-                pause = LOOK_SECONDS if is_active or is_closing else REPORT_SECONDS
-                await asyncio.wait_for(self._stopping.wait(), pause)
+            await asyncio.sleep(LOOK_SECONDS if is_active or is_closing else REPORT_SECONDS)
         while await self._send() and (self._pending or self._recorder.has_steps):
             pass
         await self._sink.close()
 
     def stop(self) -> None:
-        """Lets `run` end."""
-        self._stopping.set()
+        """Lets `run` end, after its next look."""
+        self._is_stopping = True
 
     async def _send(self) -> bool:
         """Sends the oldest report; one that was not taken is sent again, before any other."""

@@ -163,12 +163,15 @@ class SequenceMeter:
 
     def worked(self, prefill_tokens: int, decode_tokens: int, context_tokens: int) -> None:
         """See WorkMeter."""
+        whose = self._identity
         self._recorder.record(
-            replace(
-                self._identity,
-                prefill_tokens=prefill_tokens,
-                decode_tokens=decode_tokens,
-                context_tokens=context_tokens,
+            SequenceWork(
+                whose.request_id,
+                whose.generation_id,
+                whose.traceparent,
+                prefill_tokens,
+                decode_tokens,
+                context_tokens,
             )
         )
 
