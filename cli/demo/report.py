@@ -88,7 +88,7 @@ def _count(summary: Summary) -> str:
 
 
 def _verdict_section(summary: Summary) -> str:
-    good = (summary.met, summary.without_idle.won, summary.with_idle.won, None)
+    good = (summary.met, summary.without_idle.won, summary.with_idle.won, None, None)
     classes = ["" if won is None else "good" if won else "bad" for won in good]
     items = [
         f'<li class="{c}">{escape(line)}</li>' for c, line in zip(classes, verdict(summary), strict=True)

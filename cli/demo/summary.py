@@ -92,6 +92,11 @@ class Summary:
     """Standard error of the mean satisfaction: by how much it differs by chance from run to run."""
     router: Contender
     """The routed run."""
+    router_priced_alone: float
+    """J per request of the routed run, had each generation cost what the same one cost in the baselines.
+
+    There a model has the machine, and all of a batch, to itself.
+    """
     singles: tuple[Contender, ...]
     """Each model alone, in the order of `models`."""
     cheapest_feasible: Contender | None
@@ -124,6 +129,12 @@ class Summary:
         """Router against mixture when each also pays for the idle power of the models it keeps loaded."""
         mixture = self.static_mixture_with_idle
         return self._against(mixture, self.router.total_joules, mixture.total_joules)
+
+    @property
+    def priced_alike(self) -> Comparison:
+        """Router against mixture at the same prices: those of the baselines, of which the mixture is made."""
+        mixture = self.static_mixture
+        return self._against(mixture, self.router_priced_alone, mixture.joules_per_request)
 
     def _against(self, mixture: Contender, router_joules: float, mixture_joules: float) -> Comparison:
         return Comparison(router_joules, mixture_joules, self.met, mixture.reaches(self.min_satisfaction))
@@ -160,6 +171,7 @@ def summarize(
         exploration_share=_exploration_share(trace),
         standard_error=_standard_error(trace.satisfaction),
         router=_router(trace, sum(idle.values())),
+        router_priced_alone=_priced_alone(trace, outcomes),
         singles=singles,
         cheapest_feasible=baselines.cheapest_feasible(singles, min_satisfaction),
         static_mixture=baselines.static_mixture(singles, min_satisfaction, _active_joules),
@@ -191,6 +203,12 @@ def _router(trace: Trace, idle_joules_per_request: float) -> Contender:
         idle_joules_per_request=idle_joules_per_request,
         weights={},
     )
+
+
+def _priced_alone(trace: Trace, outcomes: baselines.Outcomes) -> float:
+    served = [outcomes.models.index(model_id) for model_id in trace.model_ids]
+    alone = outcomes.joules[np.arange(len(served)), served]
+    return float((alone + trace.explored_joules).mean())
 
 
 def _exploration_share(trace: Trace) -> float:

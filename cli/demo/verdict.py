@@ -12,6 +12,7 @@ def verdict(summary: Summary) -> tuple[str, ...]:
         sla_verdict(summary),
         comparison_verdict("Without idle energy", summary.without_idle, summary.static_mixture),
         comparison_verdict("With idle energy", summary.with_idle, summary.static_mixture_with_idle),
+        price_verdict(summary),
         f"Exploration took {percent(summary.exploration_share)} of the router's energy.",
     )
 
@@ -46,6 +47,16 @@ def comparison_verdict(condition: str, comparison: Comparison, mixture: Contende
     return (
         f"{condition} the router did NOT beat {rival}: {figures}{_difference(comparison)}, "
         "but it missed the target that the mixture keeps."
+    )
+
+
+def price_verdict(summary: Summary) -> str:
+    """The comparison without what models cost each other that run side by side, as the router's do."""
+    alike = summary.priced_alike
+    figures = f"{joules(alike.router_joules)} against {joules(alike.mixture_joules)}"
+    return (
+        "The mixture is made of runs in which each model had the machine to itself; at what the models took "
+        f"then, the router's choices cost {figures} per request{_difference(alike)}."
     )
 
 

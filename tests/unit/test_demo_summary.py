@@ -93,13 +93,14 @@ def test_met_from_is_the_request_after_the_last_one_below(running, expected):
 
 
 def test_a_dearer_router_lost():
-    sla, without_idle, with_idle, exploration = verdict(summary())
+    sla, without_idle, with_idle, prices, exploration = verdict(summary())
     assert sla.startswith(
         "SLA met: 50.0 % of the answers were satisfactory, 0.0 points above the target of 50.0 %"
     )
     assert "LOST to the best static mixture (50 % small + 50 % large): 3 J against 2.5 J" in without_idle
     assert "20.0 % more" in without_idle
     assert "LOST" in with_idle
+    assert "the router's choices cost 2.75 J against 2.5 J per request, 10.0 % more" in prices
     assert exploration == "Exploration took 8.3 % of the router's energy."
 
 
