@@ -46,7 +46,7 @@ class _Steps:
         self.ends: deque[int] = deque(maxlen=MAX_KEPT_STEPS)
         self._features: deque[Array] = deque(maxlen=MAX_KEPT_STEPS)
         self._works: list[StepWork] = []
-        """Of the newest steps; their features are found many at a time, a fifteenth of the cost of one by one."""
+        """Of the newest steps: features of many at once cost a fifteenth of one by one."""
 
     def add(self, step: Step) -> None:
         self.starts.append(step.start_nanoseconds)
