@@ -19,7 +19,7 @@ CAUSES = 3
 """Why energy is charged: the prompt, the generated tokens, costs shared with others."""
 NOBODY = ""
 """Stands for whom a step served that served nobody; the first of all ids."""
-_NOBODY_ALONE, _NO_TOKENS = (NOBODY,), np.zeros((1, 3))
+_NOBODY_ALONE, _NOTHING_DONE = (NOBODY,), np.zeros((1, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def step_costs(steps: Sequence[Step]) -> Array:
     mu_is by cause, the prompt and the generated tokens, J; and 1/|S|, its part of the fixed cost.
     """
     sizes = np.array([len(step.names) for step in steps])
-    tokens = [step.work.tokens if step.work else _NO_TOKENS for step in steps]
+    tokens = [step.work.tokens if step.work else _NOTHING_DONE for step in steps]
     prefill, decode, context = np.concatenate(tokens).T
     of_tokens = np.array([step.coefficients.of_tokens for step in steps])
     alpha, alpha2, beta, kappa = of_tokens.T.repeat(sizes, axis=1)
