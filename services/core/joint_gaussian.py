@@ -114,6 +114,10 @@ class JointGaussian:
         """Adds a share of the prior covariance: what was learned so far counts for less."""
         prior.add_to(self._settled, len(self.mean), share)
 
+    def draw_intercepts(self, towards: FloatArray, share: float) -> None:
+        """Moves every model's intercept a share of the way to that of `towards`, shape (M,)."""
+        self.mean[:, 0] += share * (towards - self.mean[:, 0])
+
     def widen_intercept(self, model_index: int, variance: float) -> None:
         """Adds to the variance of one model's intercept."""
         index = model_index * self.mean.shape[1]

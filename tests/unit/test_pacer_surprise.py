@@ -22,16 +22,17 @@ def log_lambdas(seed, bad):
 
 def test_the_dual_variable_recovers_from_a_stretch_of_bad_labels():
     settled, crossed = [], []
-    for seed in range(3, 9):
+    for seed in range(10):
         healthy, hurt = log_lambdas(seed, bad=False), log_lambdas(seed, bad=True)
         # The same requests without the stretch show what alpha costs at that time.
         above = hurt - healthy
         assert above[GOOD_AGAIN - 1] > 1.0
         crossed.append(above[GOOD_AGAIN:].min() < np.log(1.05))
         settled.append(above[-100:].mean())
-    # Debt moves both by more than that, in either direction; see docs/adr/0005 for the seed that does not.
-    assert sum(crossed) >= 5
+    # Debt moves both by more than that, in either direction; see docs/adr/0005 for the seeds that do not.
+    assert sum(crossed) >= 8
     assert np.median(settled) < np.log(1.15)
+    assert max(settled) < np.log(1.5)
 
 
 def test_contradictions_without_end_leave_the_belief_no_vaguer_than_at_first():

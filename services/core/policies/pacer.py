@@ -86,11 +86,9 @@ class Pacer:
 
     def initial_state(self, priors: Sequence[ModelPrior], feature_count: int) -> PacerState:
         """The operator's beliefs, where stated; else every model satisfies half of the requests."""
-        p = self._parameters
+        p, logits = self._parameters, _prior_logits(priors)
         satisfaction = JointGaussian.initial(
-            [0.0 if prior.satisfaction is None else logit(prior.satisfaction) for prior in priors],
-            feature_count,
-            p.satisfaction_prior(feature_count),
+            logits.tolist(), feature_count, p.satisfaction_prior(feature_count)
         )
         for m, prior in enumerate(priors):
             if prior.satisfaction is None:
@@ -99,7 +97,7 @@ class Pacer:
             [prior.energy_joules for prior in priors], feature_count, p.energy_prior(feature_count)
         )
         answering = Answering.initial(len(priors), feature_count, p.answering_prior_sd)
-        return PacerState(satisfaction, energy, 0, {}, Surprise(), answering, np.ones(len(priors)))
+        return PacerState(satisfaction, energy, 0, {}, Surprise(), answering, np.ones(len(priors)), logits)
 
     def decide(self, context: Context, state: PacerState | DecisionView, rng: RandomSource) -> Action:
         """Serves argmin_m C_m - lambda * p~_m. Never changes `state`."""
@@ -203,15 +201,21 @@ class Pacer:
         audited: bool = False,
     ) -> None:
         """One Newton step on the label's log-likelihood."""
-        p, belief, answering = self._parameters, state.satisfaction, state.answering
+        belief, answering = state.satisfaction, state.answering
         offset = 0.0 if audited else answering.log_ratio
         expected = 1.0 / (1.0 + math.exp(offset - float(belief.mean[model_index] @ features)))
         curvature = max(expected * (1.0 - expected), _LEAST_CURVATURE)
-        surprised = state.surprise.add(satisfaction - expected, expected * (1.0 - expected))
-        # Never less certain than before the first label, however long the contradiction lasts.
-        if surprised and belief.blocks[:, 0, 0].mean() < p.unknown_prior_sd**2:
-            belief.forget(p.satisfaction_prior(len(features)), p.surprised_forgetting)
+        if state.surprise.add(satisfaction - expected, expected * (1.0 - expected)):
+            self._doubt(state)
         answering.learn(belief, model_index, features, satisfaction - expected, curvature, audited=audited)
+
+    def _doubt(self, state: PacerState) -> None:
+        """Takes what was learned back a little: of models that are served no more, no label would."""
+        p, belief = self._parameters, state.satisfaction
+        # Never less certain than before the first label, however long the contradiction lasts.
+        if belief.blocks[:, 0, 0].mean() < p.unknown_prior_sd**2:
+            belief.forget(p.satisfaction_prior(belief.mean.shape[1]), p.surprised_forgetting)
+        belief.draw_intercepts(state.prior_logits, p.surprised_return)
 
     def answer_ratio(self, state: PacerState) -> float:
         """As learned from audited labels; 1 without any."""
@@ -247,7 +251,7 @@ class Pacer:
         self, arrays: Mapping[str, FloatArray], priors: Sequence[ModelPrior], feature_count: int
     ) -> PacerState:
         """Inverse of `state_arrays`. Raises InvalidSnapshotError."""
-        return PacerState.from_arrays(arrays, len(priors), feature_count)
+        return PacerState.from_arrays(arrays, _prior_logits(priors), feature_count)
 
     def decision_arrays(self, state: PacerState) -> dict[str, FloatArray]:
         """What decisions need: both means, each model's own covariance, lambda per class."""
@@ -258,6 +262,11 @@ class Pacer:
     ) -> DecisionView:
         """Inverse of `decision_arrays`. Raises InvalidSnapshotError."""
         return DecisionView.from_arrays(arrays, len(priors), feature_count, self._parameters)
+
+
+def _prior_logits(priors: Sequence[ModelPrior]) -> FloatArray:
+    """Of satisfaction, half of the requests where nothing was stated, shape (M,)."""
+    return np.array([0.0 if prior.satisfaction is None else logit(prior.satisfaction) for prior in priors])
 
 
 def _ledger(sla: ClassView) -> SlaLedger:

@@ -132,7 +132,8 @@ class Candidates:
         `start` is where it is expected: near there it is found in half the time.
         """
         low, high = bounds
-        if start is not None and low < start < high:
+        # Lambda often stands at a bound: no rounding of joules in another unit may take it for inside.
+        if start is not None and low + _PRECISION < start < high - _PRECISION:
             low, high = self._bracket(goal, start, low, high)
         while high - low > _PRECISION:
             middle = 0.5 * (low + high)

@@ -24,7 +24,7 @@ class PacerParameters:
         energy_slope_sd: of all slopes together, ln J.
         exploration: least noise on a model's mean logit and mean ln J, in their standard deviations.
         most_exploration: most of it.
-        full_exploration_sd: standard deviation that gets one of itself as noise; less gets less.
+        full_exploration_sd: standard deviation that would get one of itself as noise; less gets less.
         debt_scale: SLA debt, in requests, that adds one standard deviation of optimism.
         max_optimism: most standard deviations of optimism.
         window: contexts that the dual variable is solved over.
@@ -33,6 +33,7 @@ class PacerParameters:
         forgetting: share of the prior covariance that a request adds.
         answering_prior_sd: of ln of how many times as often dissatisfied users answer.
         surprised_forgetting: the same of a label while labels contradict what is believed.
+        surprised_return: share of the way back to the prior that intercepts go with such a label.
 
     """
 
@@ -45,7 +46,7 @@ class PacerParameters:
     energy_prior_sd: float = number(0.7, 0.01, 10.0, "ln J")
     energy_slope_sd: float = number(0.5, 0.01, 10.0, "ln J")
     exploration: float = number(0.3, 0.0, 3.0)
-    most_exploration: float = number(1.0, 0.0, 3.0)
+    most_exploration: float = number(0.7, 0.0, 3.0)
     full_exploration_sd: float = number(0.35, 0.01, 10.0, "logit or ln J")
     debt_scale: float = number(8.0, 0.1, 1e6, "requests")
     max_optimism: float = number(4.0, 0.0, 10.0)
@@ -55,6 +56,7 @@ class PacerParameters:
     forgetting: float = number(1e-5, 0.0, 0.1)
     answering_prior_sd: float = number(1.0, 0.0, 10.0)
     surprised_forgetting: float = number(0.05, 0.0, 1.0)
+    surprised_return: float = number(0.02, 0.0, 1.0)
 
     def satisfaction_prior(self, feature_count: int) -> WeightPrior:
         """Of the satisfaction head, where every model's satisfaction was stated."""

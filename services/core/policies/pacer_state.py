@@ -36,6 +36,7 @@ class PacerState:
         surprise: whether labels lately contradict what is believed.
         load_factors: moving mean of what decisions saw of the workers' load, shape (M,); exactly 1 where
             they never saw any.
+        prior_logits: of satisfaction, as the operator stated it, shape (M,); not stored, the zoo has it.
 
     """
 
@@ -46,6 +47,7 @@ class PacerState:
     surprise: Surprise
     answering: Answering
     load_factors: FloatArray
+    prior_logits: FloatArray
 
     def see_load(self, load_factors: FloatArray | None) -> None:
         """One decision's load; None: idle workers. Lambda is solved at the usual load."""
@@ -92,6 +94,7 @@ class PacerState:
             energy=self.energy.carried_over(prior.energy, change),
             answering=self.answering.carried_over(prior.answering, change),
             load_factors=change.rows(self.load_factors, prior.load_factors),
+            prior_logits=prior.prior_logits,
         )
 
     def mean_sd(self, control: ClassControl) -> FloatArray:
@@ -132,9 +135,9 @@ class PacerState:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays, model_count: int, feature_count: int) -> "PacerState":
+    def from_arrays(cls, arrays: Arrays, prior_logits: FloatArray, feature_count: int) -> "PacerState":
         """Inverse of `arrays`. Raises InvalidSnapshotError."""
-        m, d, n = model_count, feature_count, class_count(arrays)
+        m, d, n = len(prior_logits), feature_count, class_count(arrays)
         packed = (JointGaussian.packed_length(m, d),)
         found = checked(
             arrays,
@@ -163,6 +166,7 @@ class PacerState:
             Surprise(*found["surprise"].tolist()),
             Answering.from_arrays(found),
             found["load_factors"],
+            prior_logits,
         )
 
 
