@@ -1,5 +1,6 @@
 """The fold over the log: `state' = fold(state, event)`, deterministic, without clock or I/O.
 
+It brings the events of a request together; what is learned from them then is in `services.core.learning`.
 Models are known by their ids, and the zoo's may change. A request that was answered by a model which the
 zoo does not have (any more, or yet) counts for its SLA class like any other: its step, charge, label and
 joules. Of the model nothing is learned.
@@ -12,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from services.core.carry_over import carried_over, change_to
 from services.core.event_checks import problem_of
 from services.core.events import (
@@ -22,7 +21,6 @@ from services.core.events import (
     EnergyAttributed,
     Entry,
     Event,
-    FloatArray,
     Label,
     ModelGeneration,
     Outcome,
@@ -35,16 +33,15 @@ from services.core.learner_state import (
     CONTROL,
     HEADS,
     MEMORY,
-    ClassStatistics,
     LearnerState,
     decode_state,
     encode_control,
     encode_heads,
     encode_memory,
-    initial_state,
 )
+from services.core.learning import Learning
 from services.core.model_change import ModelChange
-from services.core.policies.base import ClassView, ModelPrior, Policy
+from services.core.policies.base import ModelPrior, Policy
 
 __all__ = ["DeadEvent", "Delta", "Fold", "FoldSettings", "JoinLimits"]
 
@@ -112,13 +109,16 @@ class Fold:
     ) -> None:
         self._policy, self._priors, self._feature_count = policy, tuple(priors), feature_count
         self._settings = settings or FoldSettings()
-        self._models = {prior.model_id: index for index, prior in enumerate(priors)}
         self._joins = JoinTable(self._settings.joins)
         self._dead: list[DeadEvent] = []
         self._heads_stored: int | None = None
-        self.state: LearnerState = initial_state(
-            policy, self._priors, feature_count, self._settings.prior_energy_observations
-        )
+        observations = self._settings.prior_energy_observations
+        self._learning = Learning(policy, self._priors, feature_count, observations)
+
+    @property
+    def state(self) -> LearnerState:
+        """What is learned from the log up to `position`."""
+        return self._learning.state
 
     @property
     def position(self) -> Position:
@@ -140,7 +140,9 @@ class Fold:
         self._heads_stored, self._dead = stored.heads_revision, []
         observations = self._settings.prior_energy_observations
         change = change_to(stored.model_ids, self._priors)
-        self.state = carried_over(self._policy, stored, self._priors, self._feature_count, observations)
+        self._learning.state = carried_over(
+            self._policy, stored, self._priors, self._feature_count, observations
+        )
         return change
 
     def checkpoint_delta(self) -> Delta:
@@ -187,33 +189,9 @@ class Fold:
         if early is not None:
             join.waiting, join.stored = early.waiting, early.stored
         self._joins.put(event.request_id, join)
-        self._count_decision(join, event)
+        self._learning.take_decision(join, event)
         self._replay_waiting(join)
         self._settle(event.request_id, join)
-
-    def _count_decision(self, join: Join, event: Decision) -> None:
-        statistics = self.state.sla_class(event.sla_class)
-        model_index = self._models.get(event.model_id)
-        statistics.count_decision(event.step, event.explored)
-        statistics.count_served(model_index)
-        join.number = statistics.ledger.decide(
-            event.decision_debt, event.min_satisfaction - event.charged_satisfaction
-        )
-        self._forgive(join, statistics)
-        if self._policy.learns_from_served and model_index is not None:
-            sla, factors = _view(join, statistics), self._load_factors(join)
-            self._policy.learn_decision(self.state.policy_state, _features(join), model_index, sla, factors)
-            self.state.heads_revision += 1
-
-    def _load_factors(self, join: Join) -> FloatArray | None:
-        """Of today's models, shape (M,); 1 of one that the router did not know."""
-        factors = join.load_factors
-        return np.array([factors.get(model_id, 1.0) for model_id in self._models]) if factors else None
-
-    def _forgive(self, join: Join, statistics: ClassStatistics) -> None:
-        """What the policy says cannot be paid back, so that debt does not wind up."""
-        bounds = self._policy.debt_bounds(self.state.policy_state, _view(join, statistics))
-        statistics.ledger.clip(*bounds)
 
     def _opened(self, position: Position, event: Decision) -> Join:
         served = ModelGeneration(event.model_id, event.generation_id)
@@ -249,7 +227,7 @@ class Fold:
         """Learns from what is complete and closes the join, or keeps it."""
         if not join.decided or not join.complete:
             if join.decided and join.fully_labelled:
-                self._learn_exploration(join)
+                self._learning.take_exploration(join)
             self._joins.put(request_id, join)
             return
         self._joins.close(request_id)
@@ -290,26 +268,7 @@ class Fold:
             generation.label = float(event.satisfaction)
             generation.audited = event.source == AUDIT
             self.state.counters.labels_learned += 1
-            self._count_served_label(join)
-
-    def _count_served_label(self, join: Join) -> None:
-        served = join.generations[join.served]
-        if join.counted or served.label is None:
-            return
-        join.counted = True
-        statistics = self.state.sla_class(join.sla_class)
-        statistics.count_label(join.min_satisfaction, served.label)
-        ratio = self._policy.answer_ratio(self.state.policy_state)
-        statistics.ledger.credit(
-            join.number, join.charged_satisfaction, served.label, ratio, audited=served.audited
-        )
-        self._forgive(join, statistics)
-        model_index = self._models.get(served.model_id)
-        if self._policy.learns_from_served and model_index is not None:
-            self._policy.learn_label(
-                self.state.policy_state, _features(join), model_index, served.label, audited=served.audited
-            )
-            self.state.heads_revision += 1
+            self._learning.take_served_label(join)
 
     def _take_energy(self, join: Join, entry: Entry, event: EnergyAttributed) -> None:
         generation = join.find(event.generation_id)
@@ -321,21 +280,7 @@ class Fold:
             self.state.counters.repeats += 1
         else:
             generation.has_energy = True
-            self._count_energy(join, generation, event)
-
-    def _count_energy(self, join: Join, generation: Generation, event: EnergyAttributed) -> None:
-        energy_joules = float(event.energy_joules)
-        explored = not generation.failed and generation is not join.generations[join.served]
-        self.state.sla_class(join.sla_class).count_energy(energy_joules, explored)
-        model_index = self._models.get(generation.model_id)
-        if generation.failed or model_index is None or event.quality == "ESTIMATED":
-            # Half an answer costs real joules, but says nothing of what one costs; nor does an estimate.
-            return
-        self.state.energy[model_index].add(energy_joules)
-        if self._policy.learns_energy:
-            idle_joules = energy_joules / join.load_factors.get(generation.model_id, 1.0)
-            self._policy.learn_energy(self.state.policy_state, _features(join), model_index, idle_joules)
-            self.state.heads_revision += 1
+            self._learning.take_energy(join, generation, event)
 
     def _take_redecision(self, join: Join, event: Redecision) -> None:
         old = join.generations[join.served]
@@ -352,13 +297,8 @@ class Fold:
             new.label, old.label = old.label, None
             new.audited = old.audited
         join.served = join.generations.index(new)
-        statistics = self.state.sla_class(join.sla_class)
-        change = join.charged_satisfaction - event.charged_satisfaction
-        statistics.ledger.redecide(change, credited=join.counted)
-        join.charged_satisfaction = event.charged_satisfaction
-        statistics.count_served(self._models.get(old.model_id), -1)
-        statistics.count_served(self._models.get(new.model_id))
-        self._count_served_label(join)
+        self._learning.take_redecision(join, old.model_id, event)
+        self._learning.take_served_label(join)
         self._replay_waiting(join)
 
     def _take_outcome(self, join: Join, entry: Entry, event: Outcome) -> None:
@@ -370,42 +310,14 @@ class Fold:
         else:
             generation.failed = True
 
-    def _learn_exploration(self, join: Join) -> None:
-        if not join.explored or join.learned:
-            return
-        labels = np.full(len(self._models), np.nan)
-        for generation in join.generations:
-            taught = join.counted and generation is join.generations[join.served]
-            model_index = self._models.get(generation.model_id)
-            if generation.label is None or model_index is None:
-                continue
-            if not (taught and self._policy.learns_from_served):
-                labels[model_index] = generation.label
-        if np.isnan(labels).all():
-            return
-        join.learned = True
-        self._policy.learn_exploration(self.state.policy_state, _features(join), labels)
-        self.state.heads_revision += 1
-        self.state.counters.explorations_learned += 1
-
     def _give_up(self, join: Join, reason: str, expired: bool = True) -> None:
         """A join was closed: learns from what came of an exploration, puts aside what was never matched."""
         self.state.counters.expired_joins += expired
         if join.decided:
-            self._learn_exploration(join)
+            self._learning.take_exploration(join)
         for entry in join.waiting:
             self._bury(entry, reason)
 
     def _bury(self, entry: Entry, reason: str) -> None:
         self.state.counters.dead_events += 1
         self._dead.append(DeadEvent(entry.position, reason, entry.event))
-
-
-def _view(join: Join, statistics: ClassStatistics) -> ClassView:
-    """The class of a request as the policy sees it after the newest entry."""
-    ledger = statistics.ledger
-    return statistics.view(join.sla_class, join.min_satisfaction, statistics.steps, ledger.decision_debt)
-
-
-def _features(join: Join) -> Any:
-    return np.frombuffer(join.features, "<f2").astype(np.float64)
