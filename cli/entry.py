@@ -2,11 +2,14 @@
 
 import sys
 
+from cli.threads import one_thread_for_blas
+
 EXIT_INTERRUPTED = 130
 
 
 def main() -> None:
     """Runs the command line."""
+    one_thread_for_blas()
     try:
         from cli.main import app
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from cli.threads import set_for_this_process
 from services.core.errors import ConfigError, ConfigProblem
 
 _OF_ONE_PROCESS = frozenset(
@@ -58,5 +59,6 @@ def read_cli_settings() -> CliSettings:
 
 
 def inherited_environment() -> dict[str, str]:
-    """What child processes inherit: all but this project's variables that name places and identities."""
-    return {name: value for name, value in os.environ.items() if name.upper() not in _OF_ONE_PROCESS}
+    """What child processes inherit: all but what names places and identities, or is set for this process."""
+    own = _OF_ONE_PROCESS | set_for_this_process()
+    return {name: value for name, value in os.environ.items() if name.upper() not in own}

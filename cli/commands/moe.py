@@ -7,7 +7,6 @@ import typer
 
 from cli.checks import check_positive
 from cli.console import command_console
-from cli.threads import one_thread_for_scipy
 from cli.written_files import check_written_files
 from planner.moe.laws import DEFAULT_LAW
 
@@ -97,7 +96,6 @@ def moe(
     check_written_files(
         "moe", {"--json": json_file, "--report": report}, [file for file in (runs, latency) if file]
     )
-    one_thread_for_scipy()
     # Scipy takes half a second to import, which other commands should not pay for.
     from cli.moe.job import Fitting, Options, answer, show
 

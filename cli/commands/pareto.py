@@ -8,7 +8,6 @@ import typer
 from cli.checks import check_positive
 from cli.console import command_console
 from cli.options import ZooOption, chosen_zoo
-from cli.threads import one_thread_for_scipy
 from cli.written_files import check_written_files
 
 
@@ -104,7 +103,6 @@ def pareto(
     check_positive("pareto", {"--window-seconds": window_seconds, "--max-seconds": max_seconds})
     written = {"--json": json_file, "--report": report, "--save": save, "--write-zoo": write_zoo}
     check_written_files("pareto", written, [path for path in (replay, zoo) if path])
-    one_thread_for_scipy()
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
     from cli.pareto.job import show, studied
     from cli.pareto.limits import limits_of

@@ -8,7 +8,6 @@ import typer
 from cli.checks import check_positive, check_targets, stated
 from cli.console import command_console
 from cli.replay.loading import load_outcomes
-from cli.threads import one_thread_for_scipy
 from cli.written_files import check_written_files
 from planner.replay.study import default_targets
 
@@ -81,7 +80,6 @@ def plan(
     sizes = stated("plan", "--model-memory", model_memory or (), "GB")
     read = [file for file in (outcomes, profile) if file]
     check_written_files("plan", {"--json": json_file, "--report": report}, read)
-    one_thread_for_scipy()
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
     from cli.plan.job import Options, make_plan, show
 

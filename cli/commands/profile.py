@@ -9,7 +9,6 @@ import typer
 from cli.checks import check_positive, lengths
 from cli.console import command_console
 from cli.options import ZooOption
-from cli.threads import one_thread_for_scipy
 from cli.written_files import check_written_files
 
 
@@ -135,7 +134,6 @@ def profile(
     )
     read = [*(from_ or ()), *([accuracy] if accuracy else [])]
     check_written_files("profile", {"--json": json_file, "--report": report, "--save": save}, read)
-    one_thread_for_scipy()
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
     from cli.measure.profiling import Budget
     from cli.profile.job import load_accuracy, show

@@ -1,3 +1,3 @@
-from cli.threads import one_thread_for_scipy
+from cli.threads import one_thread_for_blas
 
-one_thread_for_scipy()
+one_thread_for_blas()
