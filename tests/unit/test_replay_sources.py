@@ -249,11 +249,12 @@ def test_a_log_without_such_requests_or_with_junk_is_refused(tmp_path: Path) -> 
         ("{}", "line 1 = {}: no log entry: lacks 'type'"),
         ("", "line 1 = empty"),
         ("[" * 10_000, "no log entry"),
+        ("PAR1\udcb2", "line 1 = PAR1\ufffd: no log entry"),
     ],
 )
 def test_a_line_that_is_no_entry_is_named(tmp_path: Path, line: str, words: str) -> None:
     path = tmp_path / "events.jsonl"
-    path.write_text(line + "\n")
+    path.write_text(line + "\n", errors="surrogateescape")
     with pytest.raises(ConfigError, match=words):
         read_event_log(path)
 
