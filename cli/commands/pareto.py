@@ -116,7 +116,7 @@ def pareto(
     options = SweepOptions(
         batches, replicas, lengths or (), rate, repeats, warm_up_seconds, window_seconds, max_seconds
     )
-    console, models = command_console(), model or ()
+    console, models = command_console(markup=False), model or ()
     sweep = read_sweep(replay) if replay else live_sweep(options, models, zoo, save, console)
     study = studied(sweep, limits, models, group or ())
     show(study, json_file, report, console)

@@ -153,7 +153,7 @@ def profile(
         repeats,
     )
     plan = LivePlan(grid, Budget(max_requests, max_seconds, warm_up), save, denoised, name)
-    console = command_console()
+    console = command_console(markup=False)
     profiles = profiles_of(source, plan, console)
     hardware = Hardware(gpus, gpu_price, board_watts)
     study = run_study(profiles, (prompt_tokens, output_tokens), hardware, Mode(mode.value), known)
