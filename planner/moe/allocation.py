@@ -106,7 +106,7 @@ def bounded_cost(
 
 
 def budget_for_loss(law: Law, experts: int, loss: float) -> float | None:
-    """The least training budget, in FLOPs, that reaches a loss; None where it is not between 1e15 and 1e30."""
+    """The least training budget, in FLOPs, that reaches a loss; None where it is not from 1e15 to 1e30."""
 
     def excess(log_budget: float) -> float:
         return loss_optimal(law, float(np.exp(log_budget)), experts).loss - loss
