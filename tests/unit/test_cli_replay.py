@@ -144,3 +144,14 @@ def test_names_with_brackets_are_printed_as_they_are(tmp_path: Path, command: li
     result = CliRunner().invoke(app, [*command, "--outcomes", str(path), "--min-satisfaction", "0.5"])
     assert result.exit_code == 0
     assert "small[/][bold]" in result.output
+
+
+def test_joules_that_are_all_the_same_are_drawn(tmp_path: Path) -> None:
+    # Warnings are errors in tests.
+    table = columns(10)
+    table["energy_joules"] = [5.0] * len(table["energy_joules"])
+    path, page = tmp_path / "same.parquet", tmp_path / "same.html"
+    write_parquet(path, table)
+    status, _ = replay("--outcomes", path, "--policy", "pacer", "--seeds", 1, "--report", page)
+    assert status == 0
+    assert page.read_text().count('src="data:image/png;base64,') == 5
