@@ -149,7 +149,7 @@ def test_names_with_brackets_are_printed_as_they_are(tmp_path: Path, command: li
 def test_joules_that_are_all_the_same_are_drawn(tmp_path: Path) -> None:
     # Warnings are errors in tests.
     table = columns(10)
-    table["energy_joules"] = [5.0] * len(table["energy_joules"])
+    table["energy_joules"] = [1e6] * len(table["energy_joules"])
     path, page = tmp_path / "same.parquet", tmp_path / "same.html"
     write_parquet(path, table)
     status, _ = replay("--outcomes", path, "--policy", "pacer", "--seeds", 1, "--report", page)
