@@ -207,3 +207,11 @@ def test_wrong_arguments_end_with_status_2(arguments: list[str], words: str, fil
     status, output = pareto("--replay", file, *arguments)
     assert status == 2
     assert words in output
+
+
+def test_a_group_of_a_sweep_that_has_none_is_said(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep.csv"
+    sweep.write_text(own_csv([run(1, 1, 20.0, 0.05), run(2, 1, 35.0, 0.06)]))
+    status, output = pareto("--replay", sweep, "--group", "live")
+    assert status == 2
+    assert "--group = live: the sweep has none" in output
