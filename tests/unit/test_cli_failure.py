@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.entry import EXIT_INTERRUPTED, main
@@ -117,3 +118,10 @@ def test_ctrl_c_while_the_modules_are_read_is_one_line(
         main()
     assert ended.value.code == EXIT_INTERRUPTED
     assert capsys.readouterr().err == "messplus: interrupted before the end\n"
+
+
+def test_a_narrow_terminal_cuts_no_model_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.commands.models.command_console", lambda: Console(width=40))
+    result = CliRunner().invoke(app, ["models", "list"])
+    assert result.exit_code == 0
+    assert "…" not in result.output
