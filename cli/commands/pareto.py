@@ -9,7 +9,7 @@ from cli.checks import check_positive
 from cli.console import command_console
 from cli.options import ZooOption, chosen_zoo
 from cli.threads import one_thread_for_scipy
-from cli.written_files import check_written_files
+from cli.written_files import check_measures, check_written_files
 
 
 def pareto(
@@ -104,6 +104,7 @@ def pareto(
     check_positive("pareto", {"--window-seconds": window_seconds, "--max-seconds": max_seconds})
     written = {"--json": json_file, "--report": report, "--save": save, "--write-zoo": write_zoo}
     check_written_files("pareto", written, [path for path in (replay, zoo) if path])
+    check_measures("pareto", save, "--replay", replay)
     one_thread_for_scipy()
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
     from cli.pareto.job import show, studied

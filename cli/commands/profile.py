@@ -10,7 +10,7 @@ from cli.checks import check_positive, lengths
 from cli.console import command_console
 from cli.options import ZooOption
 from cli.threads import one_thread_for_scipy
-from cli.written_files import check_written_files
+from cli.written_files import check_measures, check_written_files
 
 
 class Lookup(StrEnum):
@@ -135,6 +135,7 @@ def profile(
     )
     read = [*(from_ or ()), *([accuracy] if accuracy else [])]
     check_written_files("profile", {"--json": json_file, "--report": report, "--save": save}, read)
+    check_measures("profile", save, "--from", from_)
     one_thread_for_scipy()
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
     from cli.measure.profiling import Budget

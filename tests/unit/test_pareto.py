@@ -201,6 +201,7 @@ def test_the_command_prints_and_writes(file: Path, tmp_path: Path) -> None:
             "--weights-gb, --kv-kb-per-token = not given: a memory limit needs all",
         ),
         (["--json", "none/out.json"], "its folder does not exist"),
+        (["--save", "runs.csv"], "--save = runs.csv: keeps what is measured, and --replay measures nothing"),
     ],
 )
 def test_wrong_arguments_end_with_status_2(arguments: list[str], words: str, file: Path) -> None:
