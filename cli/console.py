@@ -6,7 +6,10 @@ WIDTH_WITHOUT_TERMINAL = 140
 """Columns where output goes to a file or a pipe, so that tables keep their cells on one line."""
 
 
-def command_console() -> Console:
-    """Standard output, as wide as the terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
+def command_console(*, markup: bool = True) -> Console:
+    """Standard output, as wide as the terminal.
+
+    Without `markup` square brackets are printed as they are, in tables too: names from files may hold some.
+    """
+    console = Console(markup=markup)
+    return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL, markup=markup)

@@ -1,4 +1,4 @@
-"""Where the `messplus` command begins: Ctrl-C ends it quietly also while its modules are still being read."""
+"""Where the `messplus` command begins: Ctrl-C is one line also while its modules are still being read."""
 
 import sys
 
@@ -15,4 +15,10 @@ def main() -> None:
 
         app()
     except KeyboardInterrupt:
+        say_interrupted()
         sys.exit(EXIT_INTERRUPTED)
+
+
+def say_interrupted() -> None:
+    """Says on standard error that Ctrl-C ended the command before its end."""
+    sys.stderr.write("messplus: interrupted before the end\n")

@@ -1,18 +1,21 @@
 """How a command ends when it cannot do its work: a line that says what to do, and an exit status.
 
-Status 2 stands for configuration (zoo file, ports, directories), 1 for all else.
+Status 2 stands for configuration (zoo file, ports, directories), 130 for Ctrl-C, 1 for all else, also for an
+output that nobody reads any more.
 """
 
 import errno
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
 import typer
 from typer.core import TyperGroup
 
+from cli.entry import EXIT_INTERRUPTED, say_interrupted
 from cli.settings import read_cli_settings
 from services.core.errors import ConfigError, ConfigProblem, MessPlusError
 
@@ -35,13 +38,30 @@ class RefusedError(CommandError):
 class ReportingGroup(TyperGroup):
     """A command group that ends with one line per problem instead of a traceback."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Reads the arguments, and prints the group's own help; fails as `invoke` does."""
+        with _reported():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; turns what it raises into lines on standard error and an exit status."""
-        try:
+        with _reported(debug=bool(ctx.params.get("debug"))):
             return super().invoke(ctx)
-        except (MessPlusError, OSError, grpc.RpcError) as error:
-            report(error, debug=bool(ctx.params.get("debug")) or _debug_wanted())
-            raise typer.Exit(exit_status(error)) from None
+
+
+@contextmanager
+def _reported(*, debug: bool = False) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        # Who read the output has seen enough, as `head -1` has: Typer ends without a word, as rich does.
+        raise
+    except (MessPlusError, OSError, grpc.RpcError) as error:
+        report(error, debug=debug or _debug_wanted())
+        raise typer.Exit(exit_status(error)) from None
+    except KeyboardInterrupt:
+        say_interrupted()
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def report(error: Exception, *, debug: bool) -> None:

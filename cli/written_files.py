@@ -28,6 +28,12 @@ def check_written_files(command: str, files: Mapping[str, Path | None], sources:
             raise config_error(command, option, path, why)
 
 
+def check_measures(command: str, save: Path | None, option: str, recorded: object) -> None:
+    """Raises ConfigError where --save is given although `option` names what is `recorded` already."""
+    if save is not None and recorded:
+        raise config_error(command, "--save", save, f"keeps what is measured, and {option} measures nothing")
+
+
 def write_asked(
     console: Console,
     json_file: Path | None,
@@ -37,12 +43,27 @@ def write_asked(
 ) -> None:
     """Writes the JSON values of `content`, and the report, where they were asked for, and says so."""
     if json_file:
-        text = json.dumps(content(), indent=2, allow_nan=False)
-        json_file.write_text(text + "\n", encoding="utf-8")
+        write_whole(json_file, json.dumps(content(), indent=2, allow_nan=False) + "\n")
         say(console, f"All numbers: {json_file.absolute()}")
     if report:
         write_report(report)
         say(console, f"Figures and tables: {report.absolute()}")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file, or leaves what was there: nobody finds half of one. Raises OSError naming the file."""
+    place = path.resolve()
+    # A device or a pipe takes what comes; it cannot be replaced.
+    draft = place if _is_special(place) else place.with_name(f".{place.name}.part")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        if draft != place:
+            draft.replace(place)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        if draft != place:
+            draft.unlink(missing_ok=True)
 
 
 def say(console: Console, text: str) -> None:
@@ -57,9 +78,14 @@ def _why_not(place: Path, sources: Sequence[Path]) -> str | None:
         return "is a folder: name a file"
     if not place.parent.is_dir():
         return "its folder does not exist: create it or choose another one"
-    if not os.access(place if place.exists() else place.parent, os.W_OK):
+    needed = [place] if _is_special(place) else [place.parent, *([place] if place.exists() else [])]
+    if not all(os.access(one, os.W_OK) for one in needed):
         return "no permission to write: choose another file"
     return None
+
+
+def _is_special(place: Path) -> bool:
+    return place.exists() and not place.is_file()
 
 
 def _holds(source: Path, place: Path) -> bool:

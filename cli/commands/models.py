@@ -21,7 +21,9 @@ def list_models(zoo: ZooOption = None) -> None:
     """
     _, settings = chosen_zoo(zoo)
     store, weights = model_store(), zoo_weights(settings)
-    table = Table("model", "weights", "size", "status", "sha256", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "weights", "size", "status", "sha256"):
+        table.add_column(heading, overflow="fold")
     for model_id, spec in weights.items():
         table.add_row(
             model_id, spec.file_name, _size(spec), store.status(spec).value, spec.source.sha256[:12]

@@ -110,6 +110,6 @@ def moe(
         max_loss,
         max_cost,
     )
-    console = command_console()
+    console = command_console(markup=False)
     fitting = Fitting(runs, form, resamples, seed) if runs else None
     show(answer(options, fitting, console), json_file, report, console)

@@ -8,7 +8,7 @@ import typer
 from cli.checks import check_positive
 from cli.console import command_console
 from cli.options import ZooOption, chosen_zoo
-from cli.written_files import check_written_files
+from cli.written_files import check_measures, check_written_files
 
 
 def pareto(
@@ -103,6 +103,7 @@ def pareto(
     check_positive("pareto", {"--window-seconds": window_seconds, "--max-seconds": max_seconds})
     written = {"--json": json_file, "--report": report, "--save": save, "--write-zoo": write_zoo}
     check_written_files("pareto", written, [path for path in (replay, zoo) if path])
+    check_measures("pareto", save, "--replay", replay)
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
     from cli.pareto.job import show, studied
     from cli.pareto.limits import limits_of
@@ -114,7 +115,7 @@ def pareto(
     options = SweepOptions(
         batches, replicas, lengths or (), rate, repeats, warm_up_seconds, window_seconds, max_seconds
     )
-    console, models = command_console(), model or ()
+    console, models = command_console(markup=False), model or ()
     sweep = read_sweep(replay) if replay else live_sweep(options, models, zoo, save, console)
     study = studied(sweep, limits, models, group or ())
     show(study, json_file, report, console)

@@ -84,6 +84,6 @@ def plan(
     from cli.plan.job import Options, make_plan, show
 
     data = load_outcomes(outcomes, {}, "plan")
-    console = command_console()
+    console = command_console(markup=False)
     options = Options(targets or default_targets(data), memory_gb, sizes, profile, board_watts, router_seeds)
     show(make_plan(data, options, console), json_file, report, console)

@@ -9,7 +9,7 @@ import typer
 from cli.checks import check_positive, lengths
 from cli.console import command_console
 from cli.options import ZooOption
-from cli.written_files import check_written_files
+from cli.written_files import check_measures, check_written_files
 
 
 class Lookup(StrEnum):
@@ -134,6 +134,7 @@ def profile(
     )
     read = [*(from_ or ()), *([accuracy] if accuracy else [])]
     check_written_files("profile", {"--json": json_file, "--report": report, "--save": save}, read)
+    check_measures("profile", save, "--from", from_)
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
     from cli.measure.profiling import Budget
     from cli.profile.job import load_accuracy, show
@@ -151,7 +152,7 @@ def profile(
         repeats,
     )
     plan = LivePlan(grid, Budget(max_requests, max_seconds, warm_up), save, denoised, name)
-    console = command_console()
+    console = command_console(markup=False)
     profiles = profiles_of(source, plan, console)
     hardware = Hardware(gpus, gpu_price, board_watts)
     study = run_study(profiles, (prompt_tokens, output_tokens), hardware, Mode(mode.value), known)

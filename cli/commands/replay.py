@@ -132,7 +132,7 @@ def replay(
       messplus replay --outcomes two_models.csv --energy small=90 \\
           --energy large=700 --report replay.html
     """
-    console = command_console()
+    console = command_console(markup=False)
     data = _load(outcomes, from_log, energy or [])
     question = Question(
         tuple(dict.fromkeys(policy or default_policies())),

@@ -81,7 +81,8 @@ def _iso(axes: Axes, study: Study, theme: Theme) -> str:
     solid = axes.contour(params / 1e9, experts, losses, 10, colors=theme.accent, linewidths=1.1)
     axes.clabel(solid, fmt="%.3f", fontsize=8)
     finite = costs[np.isfinite(costs)]
-    if finite.size:
+    # Tiny models all cost about the same: then there are no lines to draw.
+    if finite.size and finite.max() * 0.95 > finite.min() * 1.05:
         levels = np.geomspace(finite.min() * 1.05, finite.max() * 0.95, 9)
         shown = np.ma.masked_invalid(costs)
         dashed = axes.contour(

@@ -17,6 +17,7 @@ from cli.moe.tables import (
     unreachable,
 )
 from cli.page import html_figures, html_notes, html_page, html_pairs, html_section
+from cli.written_files import write_whole
 from planner.moe.findings import Finding, evaluate
 from planner.moe.study import Study, choice_document
 
@@ -37,7 +38,7 @@ _DEFINITIONS = {
 
 def write_report(path: Path, study: Study) -> None:
     """Writes the page. Raises OSError."""
-    path.write_text(render_html(study), encoding="utf-8")
+    write_whole(path, render_html(study))
 
 
 def render_html(study: Study) -> str:

@@ -28,7 +28,8 @@ def studied(sweep: Sweep, limits: Limits, models: Sequence[str], groups: Sequenc
 def _check_known(option: str, asked: Sequence[str], known: set[str]) -> None:
     for name in asked:
         if name not in known:
-            raise config_error("pareto", option, name, f"allowed: {', '.join(sorted(known))}")
+            named = ", ".join(sorted(known - {""}))
+            raise config_error("pareto", option, name, f"allowed: {named}" if named else "the sweep has none")
 
 
 def _together(sweep: Sweep) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 from cli.failure import config_error
 from cli.local.ports import split_address
 from cli.pareto.zoo_text import Edit, edited
+from cli.written_files import write_whole
 from planner.pareto.study import Study
 from planner.pareto.sweep import Configuration
 from services.common.zoo import Zoo
@@ -29,7 +30,7 @@ def write_recommended(study: Study, zoo_file: Path, out: Path, console: Console)
         allowed = f"{zoo_file} has no such model: {', '.join(zoo.model_ids)}"
         raise config_error("pareto", "--write-zoo", configuration.model, allowed)
     text, kept = zoo_with(zoo_file, zoo, configuration)
-    out.write_text(text, encoding="utf-8")
+    write_whole(out, text)
     lost = "" if kept else " Its layout could not be kept, so its comments are lost."
     console.print(
         f"Zoo with workers of {configuration.model}: {configuration.replicas}, max_batch_size: "

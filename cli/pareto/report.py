@@ -13,6 +13,7 @@ from cli.pareto.tables import (
     point_rows,
     rule_rows,
 )
+from cli.written_files import write_whole
 from planner.pareto.study import Study
 
 _DEFINITIONS = {
@@ -30,7 +31,7 @@ _DEFINITIONS = {
 
 def write_report(path: Path, study: Study) -> None:
     """Writes the page. Raises OSError."""
-    path.write_text(render_html(study), encoding="utf-8")
+    write_whole(path, render_html(study))
 
 
 def render_html(study: Study) -> str:

@@ -10,6 +10,7 @@ from cli.page import html_figures, html_notes, html_page, html_pairs, html_secti
 from cli.picture import Picture, as_percent, drawn
 from cli.plan.study import PlanStudy
 from cli.plan.tables import MODEL_HEADINGS, PLAN_HEADINGS, model_rows, plan_rows, unreachable
+from cli.written_files import write_whole
 from planner.zoo_plan import hull
 
 _DEFINITIONS = {
@@ -25,7 +26,7 @@ _DEFINITIONS = {
 
 def write_report(path: Path, study: PlanStudy) -> None:
     """Writes the page. Raises OSError."""
-    path.write_text(render_html(study), encoding="utf-8")
+    write_whole(path, render_html(study))
 
 
 def render_html(study: PlanStudy) -> str:

@@ -9,7 +9,7 @@ from cli.failure import config_error
 from cli.profile.report import write_report
 from cli.profile.tables import ERROR_HEADINGS, HEADINGS, error_rows, profile_rows, request_title
 from cli.tables import texts_table
-from cli.written_files import say, write_asked
+from cli.written_files import say, write_asked, write_whole
 from planner.csv_table import Bound, read_csv_table
 from planner.runtime.fitting import fit_profile, read_measurements
 from planner.runtime.helm import profiles_text, read_profiles
@@ -59,6 +59,6 @@ def show(study: Study, json_file: Path | None, report: Path | None, console: Con
     console.print(texts_table("Prompt lengths left out", ERROR_HEADINGS, error_rows(study)))
     if json_file:
         profiles = {profile.name: profile for profile in study.profiles}
-        json_file.write_text(profiles_text(profiles), encoding="utf-8")
+        write_whole(json_file, profiles_text(profiles))
         say(console, f"Profiles: {json_file.absolute()}")
     write_asked(console, None, dict, report, lambda path: write_report(path, study))

@@ -6,6 +6,7 @@ from cli.demo.theme import DARK, LIGHT
 from cli.page import html_figures, html_page, html_pairs, html_section
 from cli.profile.figures import draw_figures
 from cli.profile.tables import ERROR_HEADINGS, HEADINGS, error_rows, profile_rows, request_title
+from cli.written_files import write_whole
 from planner.runtime.study import Study
 
 _DEFINITIONS = {
@@ -24,7 +25,7 @@ _DEFINITIONS = {
 
 def write_report(path: Path, study: Study) -> None:
     """Writes the page. Raises OSError."""
-    path.write_text(render_html(study), encoding="utf-8")
+    write_whole(path, render_html(study))
 
 
 def render_html(study: Study) -> str:

@@ -15,6 +15,8 @@ from planner.replay.metrics import running_mean
 from planner.replay.study import NEEDS_HINDSIGHT, RunResult, Study
 from services.core.events import FloatArray
 
+_FLAT = 1.01
+"""Joules whose largest is within this factor of the least get an axis of their own around them."""
 _MIXTURES = {
     "static-mixture": (0, (5, 2)),
     "domain-mixture": (0, (3, 1, 1, 1)),
@@ -58,6 +60,8 @@ def middle_runs(study: Study) -> list[tuple[RunResult, Trace]]:
 def _energy(axes: Axes, study: Study, theme: Theme) -> str:
     """Joules against the target, from the least to the largest seed, beside what hindsight gives."""
     targets = list(study.question.targets)
+    # Before anything is drawn: matplotlib would warn of joules that are all the same.
+    axes.set_yscale("log")
     for name, dashes in _MIXTURES.items():
         bills = [study.baselines[name][target].energy_joules for target in targets]
         axes.plot(targets, bills, color=theme.rival, linestyle=dashes, label=name, marker=".", zorder=1)
@@ -68,7 +72,9 @@ def _energy(axes: Axes, study: Study, theme: Theme) -> str:
     found = lines(study)
     for colour, policy in zip(_colours(study.question.policies), study.question.policies, strict=True):
         _energy_line(axes, [line for line in found if line.policy == policy], colour)
-    axes.set_yscale("log")
+    low, high = axes.dataLim.intervaly
+    if high < _FLAT * low:
+        axes.set_ylim(low / _FLAT, high * _FLAT)
     for axis_labels in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         axis_labels(_plain)
     axes.xaxis.set_major_formatter(as_percent)

@@ -6,6 +6,7 @@ from cli.demo.theme import DARK, LIGHT
 from cli.page import html_figures, html_notes, html_page, html_pairs, html_section, html_table
 from cli.replay.figures import draw_figures
 from cli.replay.summary import HEADINGS, baseline_cells, cells, lines
+from cli.written_files import write_whole
 from planner.replay.study import Study
 
 _DEFINITIONS = {
@@ -28,7 +29,7 @@ _DEFINITIONS = {
 
 def write_report(path: Path, study: Study) -> None:
     """Writes the page. Raises OSError."""
-    path.write_text(render_html(study), encoding="utf-8")
+    write_whole(path, render_html(study))
 
 
 def render_html(study: Study) -> str:

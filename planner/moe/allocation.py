@@ -106,12 +106,12 @@ def bounded_cost(
 
 
 def budget_for_loss(law: Law, experts: int, loss: float) -> float | None:
-    """The least training budget, in FLOPs, that reaches a loss; None where up to 1e30 no budget does."""
+    """The least training budget, in FLOPs, that reaches a loss; None where it is not from 1e15 to 1e30."""
 
     def excess(log_budget: float) -> float:
         return loss_optimal(law, float(np.exp(log_budget)), experts).loss - loss
 
     low, high = np.log(1e15), np.log(1e30)
-    if excess(high) > 0.0:
+    if excess(low) < 0.0 or excess(high) > 0.0:
         return None
     return float(np.exp(brentq(excess, low, high, xtol=1e-9)))

@@ -84,7 +84,8 @@ def parse_labels(text: str) -> LabelRegime:
         regime = LabelRegime(text, bias_ratio=float(ratio), audit_share=float(audit or 0.0))
     else:
         regime = LabelRegime(text)
-    if not 0.0 < regime.share <= 1.0 or (regime.bias_ratio or 1.0) < 1.0 or not regime.audit_share < 1.0:
+    least_ratio = 1.0 if regime.bias_ratio is None else regime.bias_ratio
+    if not 0.0 < regime.share <= 1.0 or least_ratio < 1.0 or not regime.audit_share < 1.0:
         raise ValueError(f"{_SYNTAX}, with shares from 0 to 1 and a ratio of at least 1")
     return regime
 

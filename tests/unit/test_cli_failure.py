@@ -1,10 +1,14 @@
 """What an unlucky newcomer reads: one line per problem, an exit status, never a traceback."""
 
 import errno
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.entry import EXIT_INTERRUPTED, main
@@ -66,7 +70,43 @@ def test_help_teaches(command: list[str]) -> None:
     assert " ".join(["messplus", *command]) in " ".join(result.output.split())
 
 
-def test_ctrl_c_while_the_modules_are_read_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+COMMAND = [sys.executable, "-c", "from cli.entry import main; main()"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["meters", "--seconds", "0", "--json"], ["models", "list"], ["--help"]]
+)
+def test_an_output_that_nobody_reads_ends_a_command_without_a_word(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as unread:
+        ended = subprocess.run([*COMMAND, *arguments], stdout=unread, stderr=subprocess.PIPE, check=False)
+    assert ended.stderr == b""
+    assert ended.returncode == 1
+
+
+def test_help_on_a_full_disk_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*COMMAND, "--help"], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.decode().splitlines() == [
+        "messplus: the disk is full: free some space and run the command again"
+    ]
+
+
+def test_ctrl_c_in_the_middle_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("cli.commands.meters.chosen_zoo", interrupted)
+    result = CliRunner().invoke(app, ["meters"])
+    assert result.exit_code == EXIT_INTERRUPTED
+    assert result.output.splitlines() == ["messplus: interrupted before the end"]
+
+
+def test_ctrl_c_while_the_modules_are_read_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Interrupted:
         def find_spec(self, name: str, *_: object) -> None:
             if name == "cli.main":
@@ -77,3 +117,11 @@ def test_ctrl_c_while_the_modules_are_read_ends_quietly(monkeypatch: pytest.Monk
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == EXIT_INTERRUPTED
+    assert capsys.readouterr().err == "messplus: interrupted before the end\n"
+
+
+def test_a_narrow_terminal_cuts_no_model_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.commands.models.command_console", lambda: Console(width=40))
+    result = CliRunner().invoke(app, ["models", "list"])
+    assert result.exit_code == 0
+    assert "…" not in result.output

@@ -93,3 +93,11 @@ def test_wrong_arguments_end_with_one_line_and_status_2(arguments: list[str], wo
     status, output = moe(*arguments)
     assert status == 2
     assert words in output
+
+
+def test_a_tiny_budget_is_answered_and_drawn(tmp_path: Path) -> None:
+    page = tmp_path / "moe.html"
+    status, output = moe("--budget", 1, "--report", page)
+    assert status == 0
+    assert "* extrapolated" in output
+    assert 'src="data:image/png;base64,' in page.read_text()

@@ -112,7 +112,7 @@ def test_a_read_only_folder_is_found_before_the_runs(
 
 
 def test_a_narrow_terminal_hides_no_digits(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.commands.replay.command_console", lambda: Console(width=50))
+    monkeypatch.setattr("cli.commands.replay.command_console", lambda **_: Console(width=50))
     status, output = replay("--outcomes", file, "--policy", "pacer", "--seeds", 1, "--min-satisfaction", 0.5)
     assert status == 0
     assert "…" not in output
@@ -133,3 +133,25 @@ def test_a_file_of_another_kind_ends_the_same_way(tmp_path: Path) -> None:
     status, output = replay("--outcomes", path)
     assert status == 2
     assert "missing: correct" in output
+
+
+@pytest.mark.parametrize("command", [["replay", "--policy", "pacer", "--seeds", "1"], ["plan"]])
+def test_names_with_brackets_are_printed_as_they_are(tmp_path: Path, command: list[str]) -> None:
+    table = columns(10)
+    table["model"] = [f"{name}[/][bold]" for name in table["model"]]
+    path = tmp_path / "names.parquet"
+    write_parquet(path, table)
+    result = CliRunner().invoke(app, [*command, "--outcomes", str(path), "--min-satisfaction", "0.5"])
+    assert result.exit_code == 0
+    assert "small[/][bold]" in result.output
+
+
+def test_joules_that_are_all_the_same_are_drawn(tmp_path: Path) -> None:
+    # Warnings are errors in tests.
+    table = columns(10)
+    table["energy_joules"] = [1e6] * len(table["energy_joules"])
+    path, page = tmp_path / "same.parquet", tmp_path / "same.html"
+    write_parquet(path, table)
+    status, _ = replay("--outcomes", path, "--policy", "pacer", "--seeds", 1, "--report", page)
+    assert status == 0
+    assert page.read_text().count('src="data:image/png;base64,') == 5

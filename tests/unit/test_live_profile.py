@@ -131,6 +131,10 @@ def test_lengths_a_token_apart_count_as_one() -> None:
         (["--model", "nix"], "--model = nix: a model of the zoo (smollm2-135m"),
         (["--model", "a", "--prompt-lengths", "8,x"], "--prompt-lengths = 8,x: different whole numbers"),
         (["--model", "a", "--output-lengths", "1"], "--output-lengths = 1: two different lengths"),
+        (
+            ["--from", "a.csv", "--save", "b.csv"],
+            "--save = b.csv: keeps what is measured, and --from measures",
+        ),
         (["--worker", "h:1", "--endpoint", "http://h"], "--worker, --endpoint = given together: only one"),
         (["--worker", "h:1", "--model", "a"], "--model = a: a worker says itself"),
         (["--model", "a", "--energy", "h:1"], "--energy = h:1: goes with --worker"),

@@ -118,6 +118,7 @@ def test_the_budget_for_a_loss_gives_that_loss_back() -> None:
     assert budget is not None
     assert loss_optimal(law, budget, 16).loss == pytest.approx(2.2)
     assert budget_for_loss(law, 16, 1.3) is None
+    assert budget_for_loss(law, 16, loss_optimal(law, 1e12, 1).loss) is None
 
 
 @pytest.mark.parametrize(

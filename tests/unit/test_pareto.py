@@ -201,9 +201,18 @@ def test_the_command_prints_and_writes(file: Path, tmp_path: Path) -> None:
             "--weights-gb, --kv-kb-per-token = not given: a memory limit needs all",
         ),
         (["--json", "none/out.json"], "its folder does not exist"),
+        (["--save", "runs.csv"], "--save = runs.csv: keeps what is measured, and --replay measures nothing"),
     ],
 )
 def test_wrong_arguments_end_with_status_2(arguments: list[str], words: str, file: Path) -> None:
     status, output = pareto("--replay", file, *arguments)
     assert status == 2
     assert words in output
+
+
+def test_a_group_of_a_sweep_that_has_none_is_said(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep.csv"
+    sweep.write_text(own_csv([run(1, 1, 20.0, 0.05), run(2, 1, 35.0, 0.06)]))
+    status, output = pareto("--replay", sweep, "--group", "live")
+    assert status == 2
+    assert "--group = live: the sweep has none" in output

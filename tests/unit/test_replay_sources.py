@@ -35,11 +35,14 @@ def test_parquet_goes_and_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet", b"PAR1 broken inside PAR1", b"PAR1\0\0\0\0PAR1"])
-def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_parquet_is_refused(
+    tmp_path: Path, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "bad.parquet"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"bad\.parquet: format = not readable as Parquet"):
         read_parquet(path)
+    assert capfd.readouterr().err == "", "the reader's own stack is no message"
 
 
 def test_parquet_of_another_kind_names_what_is_missing(tmp_path: Path) -> None:
@@ -249,11 +252,12 @@ def test_a_log_without_such_requests_or_with_junk_is_refused(tmp_path: Path) -> 
         ("{}", "line 1 = {}: no log entry: lacks 'type'"),
         ("", "line 1 = empty"),
         ("[" * 10_000, "no log entry"),
+        ("PAR1\udcb2", "line 1 = PAR1\ufffd: no log entry"),
     ],
 )
 def test_a_line_that_is_no_entry_is_named(tmp_path: Path, line: str, words: str) -> None:
     path = tmp_path / "events.jsonl"
-    path.write_text(line + "\n")
+    path.write_text(line + "\n", errors="surrogateescape")
     with pytest.raises(ConfigError, match=words):
         read_event_log(path)
 

@@ -75,7 +75,18 @@ def test_only_full_labels_are_known_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "partly", "partial", "partial:0", "partial:1.5", "delayed:1.5", "delayed:-1", "biased:0.5"]
+    "text",
+    [
+        "",
+        "partly",
+        "partial",
+        "partial:0",
+        "partial:1.5",
+        "delayed:1.5",
+        "delayed:-1",
+        "biased:0.5",
+        "biased:0",
+    ],
 )
 def test_other_regimes_are_refused_with_what_is_allowed(text: str) -> None:
     with pytest.raises(ValueError, match=r"partial:SHARE, delayed:REQUESTS, biased:RATIO"):

@@ -113,7 +113,8 @@ def _with_features(outcomes: Outcomes, features: FloatArray) -> Outcomes:
 
 def read_entries(path: Path) -> Iterator[Entry]:
     """The entries of a recorded log, in order. Raises ConfigError naming the line that is none."""
-    with path.open(encoding="utf-8") as file:
+    # Bytes, so that a line that is no text is named like any other.
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
                 record = json.loads(line)
@@ -129,8 +130,8 @@ def read_entries(path: Path) -> Iterator[Entry]:
                 raise _problem(path, f"line {number}", _beginning(line), f"no log entry: {error}") from None
 
 
-def _beginning(line: str) -> str:
-    return line.strip()[:60] or "empty"
+def _beginning(line: bytes) -> str:
+    return line.decode(errors="replace").strip()[:60] or "empty"
 
 
 def write_event_log(path: Path, entries: Iterable[Entry]) -> None:

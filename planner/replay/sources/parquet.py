@@ -32,10 +32,14 @@ def write_parquet(path: Path, columns: dict[str, list[Any]]) -> None:
 
 
 def _table(path: Path) -> Any:
-    # A broken file makes the reader panic, which is no Exception: the marks at both ends tell most of them.
+    # A broken file makes the reader panic, which is no Exception and prints a stack of its own: the marks at
+    # both ends, and the length of the footer before the last one, tell most of them beforehand.
     content = path.read_bytes()
     if not (content.startswith(_MAGIC) and content.endswith(_MAGIC)):
         raise _not_parquet(path, "its first and last four bytes must be PAR1")
+    footer_bytes = int.from_bytes(content[-8:-4], "little")
+    if not 0 < footer_bytes <= len(content) - 3 * len(_MAGIC):
+        raise _not_parquet(path, f"its footer of {footer_bytes:,} bytes is not in it: write the file anew")
     from arro3.io import read_parquet
 
     try:
