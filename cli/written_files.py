@@ -35,18 +35,26 @@ def check_measures(command: str, save: Path | None, option: str, recorded: objec
 
 
 def write_asked(
-    console: Console,
     json_file: Path | None,
     content: Callable[[], Any],
     report: Path | None,
     write_report: Callable[[Path], None],
 ) -> None:
-    """Writes the JSON values of `content`, and the report, where they were asked for, and says so."""
+    """Writes the JSON values of `content`, and the report, where they were asked for.
+
+    Before anything is printed: an output that nobody reads to its end must cost no file.
+    """
     if json_file:
         write_whole(json_file, json.dumps(content(), indent=2, allow_nan=False) + "\n")
-        say(console, f"All numbers: {json_file.absolute()}")
     if report:
         write_report(report)
+
+
+def say_written(console: Console, json_file: Path | None, report: Path | None) -> None:
+    """Says where the files are, those that were asked for."""
+    if json_file:
+        say(console, f"All numbers: {json_file.absolute()}")
+    if report:
         say(console, f"Figures and tables: {report.absolute()}")
 
 

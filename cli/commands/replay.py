@@ -14,7 +14,7 @@ from cli.progress import progress
 from cli.replay.embedding import compact_features
 from cli.replay.loading import load_log, load_outcomes
 from cli.replay.summary import baseline_table, study_table
-from cli.written_files import check_written_files, write_asked
+from cli.written_files import check_written_files, say_written, write_asked
 from planner.replay.labels import LabelRegime, parse_labels
 from planner.replay.outcomes import Outcomes
 from planner.replay.priors import PriorKind
@@ -188,11 +188,12 @@ def _run(data: Outcomes, question: Question, console: Console) -> Study:
 
 
 def _show(study: Study, json_file: Path | None, report: Path | None, console: Console) -> None:
+    write_asked(json_file, lambda: document(study), report, lambda path: _write_report(path, study))
     console.print(study_table(study))
     console.print(baseline_table(study))
     for note in study.notes:
         console.print(note, highlight=False, markup=False)
-    write_asked(console, json_file, lambda: document(study), report, lambda path: _write_report(path, study))
+    say_written(console, json_file, report)
 
 
 def _write_report(path: Path, study: Study) -> None:

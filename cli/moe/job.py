@@ -17,7 +17,7 @@ from cli.moe.tables import (
 )
 from cli.progress import progress
 from cli.tables import texts_table
-from cli.written_files import write_asked
+from cli.written_files import say_written, write_asked
 from planner.moe.architecture import Workload
 from planner.moe.findings import evaluate
 from planner.moe.fit_starts import FITTED_FORMS
@@ -94,6 +94,7 @@ def _fit(fitting: Fitting, console: Console) -> Fit:
 
 def show(study: Study, json_file: Path | None, report: Path | None, console: Console) -> None:
     """Prints the tables and writes the files that were asked for."""
+    write_asked(json_file, lambda: document(study), report, lambda path: write_report(path, study))
     if study.fit:
         console.print(fit_table(study.fit))
     if optima := optimum_rows(study):
@@ -105,4 +106,4 @@ def show(study: Study, json_file: Path | None, report: Path | None, console: Con
     notes = [line for answer in study.answers for line in unreachable(answer)] + extrapolations(study)
     for note in [*notes, *(study.fit.notes if study.fit else ())]:
         console.print(note, highlight=False, markup=False)
-    write_asked(console, json_file, lambda: document(study), report, lambda path: write_report(path, study))
+    say_written(console, json_file, report)

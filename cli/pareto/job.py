@@ -9,7 +9,7 @@ from cli.failure import config_error
 from cli.pareto.report import write_report
 from cli.pareto.tables import GAIN_HEADINGS, RULE_HEADINGS, gain_rows, point_table, rule_rows
 from cli.tables import texts_table
-from cli.written_files import write_asked
+from cli.written_files import say_written, write_asked
 from planner.pareto.rules import Limits
 from planner.pareto.sources import Sweep
 from planner.pareto.study import Study, document, run_study
@@ -39,6 +39,7 @@ def _together(sweep: Sweep) -> str:
 
 def show(study: Study, json_file: Path | None, report: Path | None, console: Console) -> None:
     """Prints the tables and writes the files that were asked for."""
+    write_asked(json_file, lambda: document(study), report, lambda path: write_report(path, study))
     for experiment in study.experiments:
         console.print(point_table(experiment))
         if experiment.gains:
@@ -48,4 +49,4 @@ def show(study: Study, json_file: Path | None, report: Path | None, console: Con
     console.print(texts_table("What to set", RULE_HEADINGS, rule_rows(study)))
     for note in study.notes:
         console.print(note, highlight=False, markup=False)
-    write_asked(console, json_file, lambda: document(study), report, lambda path: write_report(path, study))
+    say_written(console, json_file, report)

@@ -14,7 +14,7 @@ from cli.plan.tables import MODEL_HEADINGS, PLAN_HEADINGS, model_rows, plan_rows
 from cli.progress import progress
 from cli.replay.embedding import compact_features
 from cli.tables import texts_table
-from cli.written_files import write_asked
+from cli.written_files import say_written, write_asked
 from planner.replay.labels import parse_labels
 from planner.replay.outcomes import Outcomes
 from planner.replay.streams import Order
@@ -164,9 +164,10 @@ def _route(
 
 def show(study: PlanStudy, json_file: Path | None, report: Path | None, console: Console) -> None:
     """Prints the tables and writes the files that were asked for."""
+    write_asked(json_file, lambda: document(study), report, lambda path: write_report(path, study))
     title = f"{study.outcomes.dataset}: {len(study.outcomes):,} requests"
     console.print(texts_table(title, MODEL_HEADINGS, model_rows(study)))
     console.print(texts_table("Cheapest zoo", PLAN_HEADINGS, plan_rows(study)))
     for note in [*unreachable(study), *study.notes]:
         console.print(note, highlight=False, markup=False)
-    write_asked(console, json_file, lambda: document(study), report, lambda path: write_report(path, study))
+    say_written(console, json_file, report)

@@ -9,7 +9,7 @@ from cli.failure import config_error
 from cli.profile.report import write_report
 from cli.profile.tables import ERROR_HEADINGS, HEADINGS, error_rows, profile_rows, request_title
 from cli.tables import texts_table
-from cli.written_files import say, write_asked, write_whole
+from cli.written_files import say, say_written, write_asked, write_whole
 from planner.csv_table import Bound, read_csv_table
 from planner.runtime.fitting import fit_profile, read_measurements
 from planner.runtime.helm import profiles_text, read_profiles
@@ -55,10 +55,12 @@ def load_accuracy(path: Path | None) -> dict[str, float]:
 
 def show(study: Study, json_file: Path | None, report: Path | None, console: Console) -> None:
     """Prints the tables and writes the files that were asked for."""
-    console.print(texts_table(request_title(study), HEADINGS, profile_rows(study)))
-    console.print(texts_table("Prompt lengths left out", ERROR_HEADINGS, error_rows(study)))
     if json_file:
         profiles = {profile.name: profile for profile in study.profiles}
         write_whole(json_file, profiles_text(profiles))
+    write_asked(None, dict, report, lambda path: write_report(path, study))
+    console.print(texts_table(request_title(study), HEADINGS, profile_rows(study)))
+    console.print(texts_table("Prompt lengths left out", ERROR_HEADINGS, error_rows(study)))
+    if json_file:
         say(console, f"Profiles: {json_file.absolute()}")
-    write_asked(console, None, dict, report, lambda path: write_report(path, study))
+    say_written(console, None, report)

@@ -1,6 +1,7 @@
 """What an unlucky newcomer reads: one line per problem, an exit status, never a traceback."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -77,12 +78,22 @@ COMMAND = [sys.executable, "-c", "from cli.entry import main; main()"]
     "arguments", [["meters", "--seconds", "0", "--json"], ["models", "list"], ["--help"]]
 )
 def test_an_output_that_nobody_reads_ends_a_command_without_a_word(arguments: list[str]) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer, "wb") as unread:
-        ended = subprocess.run([*COMMAND, *arguments], stdout=unread, stderr=subprocess.PIPE, check=False)
+    ended = unread(arguments)
     assert ended.stderr == b""
     assert ended.returncode == 1
+
+
+def test_an_output_that_nobody_reads_costs_no_file(tmp_path: Path) -> None:
+    numbers = tmp_path / "numbers.json"
+    assert unread(["moe", "--budget", "1e21", "--json", str(numbers)]).returncode == 1
+    assert json.loads(numbers.read_text())
+
+
+def unread(arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as output:
+        return subprocess.run([*COMMAND, *arguments], stdout=output, stderr=subprocess.PIPE, check=False)
 
 
 def test_help_on_a_full_disk_is_one_line() -> None:
