@@ -1,4 +1,4 @@
-"""Files that a command writes, checked before its work, not after."""
+"""Files that a command writes: checked before its work, not after, and written whole or not at all."""
 
 import json
 import os

@@ -16,6 +16,7 @@ from cli.demo.summary import Summary
 from cli.demo.theme import DARK, LIGHT
 from cli.demo.verdict import joules, percent, verdict, weights
 from cli.picture import Picture, figure_html
+from cli.written_files import write_whole
 
 _COLUMNS = ("contender", "satisfied", "target", "energy per request", "with idle energy", "models")
 
@@ -51,7 +52,7 @@ def write_report(folder: Path, summary: Summary, energy: RunEnergy, settings: Ma
     for name, picture in light.items():
         (folder / f"{name}.png").write_bytes(picture.png)
     page = folder / "report.html"
-    page.write_text(render_html(summary, energy, settings, light, dark), encoding="utf-8")
+    write_whole(page, render_html(summary, energy, settings, light, dark))
     return page
 
 

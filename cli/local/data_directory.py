@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.failure import config_error
+from cli.written_files import write_whole
 
 _MAX_SOCKET_PATH_BYTES = 100
 _MAX_LOG_BYTES = 16 << 20
@@ -101,9 +102,7 @@ class DataDirectory:
 
 
 def _replace(path: Path, document: object) -> None:
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
 @contextmanager
