@@ -28,12 +28,6 @@ def check_written_files(command: str, files: Mapping[str, Path | None], sources:
             raise config_error(command, option, path, why)
 
 
-def check_measures(command: str, save: Path | None, option: str, recorded: object) -> None:
-    """Raises ConfigError where --save is given although `option` names what is `recorded` already."""
-    if save is not None and recorded:
-        raise config_error(command, "--save", save, f"keeps what is measured, and {option} measures nothing")
-
-
 def write_asked(
     json_file: Path | None,
     content: Callable[[], Any],

@@ -7,11 +7,13 @@ import typer
 
 from cli.checks import check_positive
 from cli.console import command_console
+from cli.unused import check_unused
 from cli.written_files import check_written_files
 from planner.moe.laws import DEFAULT_LAW
 
 
 def moe(
+    context: typer.Context,
     runs: Annotated[
         Path | None,
         typer.Option(
@@ -96,6 +98,10 @@ def moe(
     check_written_files(
         "moe", {"--json": json_file, "--report": report}, [file for file in (runs, latency) if file]
     )
+    if runs:
+        check_unused(context, ["law"], "a published one, and --runs fits another")
+    else:
+        check_unused(context, ["form", "resamples", "seed"], "says how to fit --runs, and there are none")
     # Scipy takes half a second to import, which other commands should not pay for.
     from cli.moe.job import Fitting, Options, answer, show
 

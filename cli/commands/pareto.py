@@ -8,10 +8,24 @@ import typer
 from cli.checks import check_positive
 from cli.console import command_console
 from cli.options import ZooOption, chosen_zoo
-from cli.written_files import check_measures, check_written_files
+from cli.unused import check_unused
+from cli.written_files import check_written_files, say
+
+_MEASURING = (
+    "batches",
+    "replicas",
+    "lengths",
+    "rate",
+    "repeats",
+    "warm_up_seconds",
+    "window_seconds",
+    "max_seconds",
+    "save",
+)
 
 
 def pareto(
+    context: typer.Context,
     replay: Annotated[
         Path | None,
         typer.Option(
@@ -101,9 +115,12 @@ def pareto(
     times = {"--max-itl-ms": max_itl_ms, "--max-ttft-ms": max_ttft_ms, "--rate": rate}
     check_positive("pareto", {**times, "--warm-up-seconds": warm_up_seconds})
     check_positive("pareto", {"--window-seconds": window_seconds, "--max-seconds": max_seconds})
-    written = {"--json": json_file, "--report": report, "--save": save, "--write-zoo": write_zoo}
-    check_written_files("pareto", written, [path for path in (replay, zoo) if path])
-    check_measures("pareto", save, "--replay", replay)
+    files = {"--json": json_file, "--report": report, "--save": save, "--write-zoo": write_zoo}
+    check_written_files("pareto", files, [path for path in (replay, zoo) if path])
+    if replay:
+        check_unused(context, _MEASURING, "says how to measure, and --replay measures nothing")
+    if replay and not write_zoo:
+        check_unused(context, ["zoo"], "goes with --write-zoo, or with models to measure")
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
     from cli.pareto.job import show, studied
     from cli.pareto.limits import limits_of
@@ -118,6 +135,7 @@ def pareto(
     console, models = command_console(markup=False), model or ()
     sweep = read_sweep(replay) if replay else live_sweep(options, models, zoo, save, console)
     study = studied(sweep, limits, models, group or ())
+    written = write_recommended(study, chosen_zoo(zoo)[0], write_zoo) if write_zoo else ""
     show(study, json_file, report, console)
-    if write_zoo:
-        write_recommended(study, chosen_zoo(zoo)[0], write_zoo, console)
+    if written:
+        say(console, written)

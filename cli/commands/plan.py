@@ -8,6 +8,7 @@ import typer
 from cli.checks import check_positive, check_targets, stated
 from cli.console import command_console
 from cli.replay.loading import load_outcomes
+from cli.unused import check_unused
 from cli.written_files import check_written_files
 from planner.replay.study import default_targets
 
@@ -15,6 +16,7 @@ _MAX_SEEDS = 100
 
 
 def plan(
+    context: typer.Context,
     outcomes: Annotated[
         Path,
         typer.Option(
@@ -77,6 +79,8 @@ def plan(
     targets = tuple(sorted(set(min_satisfaction or ())))
     check_targets("plan", targets)
     check_positive("plan", {"--memory-gb": memory_gb, "--board-watts": board_watts})
+    if profile is None:
+        check_unused(context, ["board_watts"], "turns times of --profile into joules")
     sizes = stated("plan", "--model-memory", model_memory or (), "GB")
     read = [file for file in (outcomes, profile) if file]
     check_written_files("plan", {"--json": json_file, "--report": report}, read)

@@ -9,7 +9,21 @@ import typer
 from cli.checks import check_positive, lengths
 from cli.console import command_console
 from cli.options import ZooOption
-from cli.written_files import check_measures, check_written_files
+from cli.unused import check_unused
+from cli.written_files import check_written_files
+
+_MEASURING = (
+    "energy",
+    "zoo",
+    "prompt_lengths",
+    "output_lengths",
+    "repeats",
+    "warm_up",
+    "max_requests",
+    "max_seconds",
+    "save",
+    "name",
+)
 
 
 class Lookup(StrEnum):
@@ -20,6 +34,7 @@ class Lookup(StrEnum):
 
 
 def profile(
+    context: typer.Context,
     from_: Annotated[
         list[Path] | None,
         typer.Option(
@@ -134,17 +149,18 @@ def profile(
     )
     read = [*(from_ or ()), *([accuracy] if accuracy else [])]
     check_written_files("profile", {"--json": json_file, "--report": report, "--save": save}, read)
-    check_measures("profile", save, "--from", from_)
+    if from_:
+        check_unused(context, _MEASURING, "says how to measure, and --from measures nothing")
     # Scipy and matplotlib take a second to import, which other commands should not pay for.
     from cli.measure.profiling import Budget
-    from cli.profile.job import load_accuracy, show
+    from cli.profile.job import load_accuracy, of_profiles, show
     from cli.profile.live import LivePlan
     from cli.profile.source import Source, profiles_of
     from planner.runtime.grid import Grid
     from planner.runtime.profile import Hardware, Mode
     from planner.runtime.study import run_study
 
-    known = load_accuracy(accuracy)
+    known = load_accuracy(accuracy) if accuracy else {}
     source = Source(tuple(from_ or ()), tuple(model or ()), worker, endpoint, energy, zoo)
     grid = Grid(
         lengths("profile", "--prompt-lengths", prompt_lengths),
@@ -154,6 +170,8 @@ def profile(
     plan = LivePlan(grid, Budget(max_requests, max_seconds, warm_up), save, denoised, name)
     console = command_console(markup=False)
     profiles = profiles_of(source, plan, console)
+    if accuracy:
+        known = of_profiles(known, profiles, accuracy, console)
     hardware = Hardware(gpus, gpu_price, board_watts)
     study = run_study(profiles, (prompt_tokens, output_tokens), hardware, Mode(mode.value), known)
     show(study, json_file, report, console)

@@ -53,7 +53,9 @@ def replay(
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            "--policy", help="Repeat for several. Default: all; also single:<model>.", metavar="NAME"
+            "--policy",
+            help=f"{', '.join(default_policies())} (the default: all of them) or single:MODEL; repeat.",
+            metavar="NAME",
         ),
     ] = None,
     min_satisfaction: Annotated[

@@ -90,7 +90,7 @@ class DataDirectory:
         """Process id of the system that runs here; None where none does."""
         try:
             lock = os.open(self.root / "lock", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

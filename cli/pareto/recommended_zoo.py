@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
 
 from cli.failure import config_error
 from cli.local.ports import split_address
@@ -16,11 +15,11 @@ from services.common.zoo import Zoo
 from services.common.zoo_file import anchor_profiles, load_zoo, parse_zoo
 
 
-def write_recommended(study: Study, zoo_file: Path, out: Path, console: Console) -> None:
+def write_recommended(study: Study, zoo_file: Path, out: Path) -> str:
     """Writes `zoo_file` with what is recommended to `out`, comments kept where its layout allows.
 
-    Raises ConfigError where nothing, or more than one thing, is recommended, where the zoo does not have the
-    model, and where `out` is there already.
+    Returns a line that says so. Raises ConfigError where nothing, or more than one thing, is recommended,
+    where the zoo does not have the model, and where `out` is there already.
     """
     if out.exists():
         raise config_error("pareto", "--write-zoo", out, "is there already: choose another file")
@@ -32,12 +31,9 @@ def write_recommended(study: Study, zoo_file: Path, out: Path, console: Console)
     text, kept = zoo_with(zoo_file, zoo, configuration)
     write_whole(out, text)
     lost = "" if kept else " Its layout could not be kept, so its comments are lost."
-    console.print(
+    return (
         f"Zoo with workers of {configuration.model}: {configuration.replicas}, max_batch_size: "
-        f"{configuration.batch}: {out.absolute()}.{lost}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+        f"{configuration.batch}: {out.absolute()}.{lost}"
     )
 
 

@@ -42,15 +42,26 @@ def _read(path: Path, denoised: bool) -> Mapping[str, Profile]:
     raise config_error("profile", "--from", path, ".json (a profile) or .csv (timed requests)")
 
 
-def load_accuracy(path: Path | None) -> dict[str, float]:
+def load_accuracy(path: Path) -> dict[str, float]:
     """Accuracy by model from a CSV file with model and accuracy, each in [0, 1]. Raises ConfigError."""
-    if path is None:
-        return {}
     table = read_csv_table(path, ("model", "accuracy"))
     values = table.numbers({"accuracy": Bound.NOT_NEGATIVE})["accuracy"]
     if values.max() > 1.0:
         raise config_error(str(path), "accuracy", values.max(), "shares from 0 to 1, no percentages")
     return dict(zip(table.columns["model"], map(float, values), strict=True))
+
+
+def of_profiles(
+    accuracy: Mapping[str, float], profiles: Sequence[Profile], path: Path, console: Console
+) -> dict[str, float]:
+    """The accuracies of these profiles; says which others `path` has. Raises ConfigError for none of them."""
+    names = [profile.name for profile in profiles]
+    found = {name: accuracy[name] for name in names if name in accuracy}
+    if not found:
+        raise config_error(str(path), "model", ", ".join(accuracy), f"profiles here: {', '.join(names)}")
+    if others := [name for name in accuracy if name not in found]:
+        say(console, f"{path} also has the accuracy of {', '.join(others)}, which no profile here has.")
+    return found
 
 
 def show(study: Study, json_file: Path | None, report: Path | None, console: Console) -> None:

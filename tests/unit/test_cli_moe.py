@@ -86,6 +86,9 @@ def test_latencies_come_from_a_sweep_of_one_s_own(tmp_path: Path) -> None:
         (["--gpu-price", "nan"], "--gpu-price = nan"),
         (["--runs", "none.csv"], "none.csv: file = not readable: a CSV file is needed: no such file"),
         (["--runs", "none.csv", "--form", "clark"], "--form = clark: allowed: yun, joint, chinchilla"),
+        (["--form", "joint"], "--form = joint: says how to fit --runs, and there are none"),
+        (["--seed", "0"], "--seed = 0: says how to fit --runs"),
+        (["--runs", "none.csv", "--law", "chinchilla"], "--law = chinchilla: a published one, and --runs"),
         (["--json", "none/out.json"], "its folder does not exist"),
     ],
 )

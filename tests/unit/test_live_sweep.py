@@ -213,6 +213,7 @@ def test_the_recommended_zoo_never_replaces_a_file(tmp_path: Path) -> None:
     for place in (zoo, out):
         result = CliRunner().invoke(app, [*arguments, str(place)])
         assert result.exit_code == 2
+        assert not result.stdout
         assert "choose another file" in result.stderr
     assert out.read_text() == written
 

@@ -201,7 +201,13 @@ def test_the_command_prints_and_writes(file: Path, tmp_path: Path) -> None:
             "--weights-gb, --kv-kb-per-token = not given: a memory limit needs all",
         ),
         (["--json", "none/out.json"], "its folder does not exist"),
-        (["--save", "runs.csv"], "--save = runs.csv: keeps what is measured, and --replay measures nothing"),
+        (
+            ["--lengths", "8x8", "--lengths", "9x9", "--rate", "2"],
+            "--lengths = 8x8, 9x9: says how to measure",
+        ),
+        (["--lengths", "8x8", "--rate", "2"], "--rate = 2.0: says how to measure, and --replay"),
+        (["--zoo", "zoo.yaml"], "--zoo = zoo.yaml: goes with --write-zoo"),
+        (["--save", "runs.csv"], "--save = runs.csv: says how to measure, and --replay measures nothing"),
     ],
 )
 def test_wrong_arguments_end_with_status_2(arguments: list[str], words: str, file: Path) -> None:

@@ -231,7 +231,7 @@ def test_the_command_predicts_and_writes_what_helm_reads(helm_file: Path, tmp_pa
     timed_file, accuracy = tmp_path / "timed.csv", tmp_path / "accuracy.csv"
     rows = [f"live,{m.prompt_tokens},{m.output_tokens},{m.seconds},{m.joules}" for m in timed(joules=True)]
     timed_file.write_text("\n".join(["model,prompt_tokens,output_tokens,seconds,joules", *rows]) + "\n")
-    accuracy.write_text("model,accuracy\nlive,0.4\na/idealized,0.6\n")
+    accuracy.write_text("model,accuracy\nlive,0.4\na/idealized,0.6\nelsewhere,0.9\n")
     out, page = tmp_path / "out.json", tmp_path / "out.html"
     files = (
         "--from",
@@ -247,6 +247,7 @@ def test_the_command_predicts_and_writes_what_helm_reads(helm_file: Path, tmp_pa
     )
     status, output = profile(*files, "--board-watts", 300, "--gpu-price", 2)
     assert status == 0
+    assert "has the accuracy of elsewhere, which no profile here has" in output
     assert "measured" in output
     assert "estimated" in output
     written_profiles = read_profiles(out)
@@ -274,6 +275,8 @@ def test_helm_s_mode_is_the_published_lookup(helm_file: Path) -> None:
         (["--model", "c"], "--model = c: allowed: a/idealized, b/denoised"),
         (["--from", "FILE"], "a/idealized is in another file as well"),
         (["--from", "x.txt"], ".json (a profile) or .csv (timed requests)"),
+        (["--name", "x"], "--name = x: says how to measure, and --from measures nothing"),
+        (["--max-requests", "9", "--zoo", "z.yaml"], "--max-requests = 9: says how to measure"),
         (["--board-watts", "0"], "--board-watts = 0.0: a finite number above 0"),
     ],
 )
@@ -282,3 +285,11 @@ def test_wrong_arguments_end_with_status_2(arguments: list[str], words: str, hel
     status, output = profile("--from", helm_file, *asked)
     assert status == 2
     assert words in output
+
+
+def test_accuracies_of_other_models_alone_are_refused(helm_file: Path, tmp_path: Path) -> None:
+    accuracy = tmp_path / "accuracy.csv"
+    accuracy.write_text("model,accuracy\nx,0.4\ny,0.6\n")
+    status, output = profile("--from", helm_file, "--accuracy", accuracy, "--report", tmp_path / "o.html")
+    assert status == 2
+    assert "model = x, y: profiles here: a/idealized, b/denoised" in output

@@ -183,6 +183,7 @@ def test_joules_come_from_a_profile(file: Path, tmp_path: Path) -> None:
         (["--model-memory", "tiny=4"], "--model-memory = tiny: models here: small, medium, large"),
         (["--model-memory", "small=4", "--model-memory", "small=5"], "already stated"),
         (["--outcomes", "none.parquet"], "plan: --outcomes = none.parquet: no such file"),
+        (["--board-watts", "300"], "--board-watts = 300.0: turns times of --profile into joules"),
         (["--profile", "none.json"], "none.json: file = not readable: no such file"),
     ],
 )
