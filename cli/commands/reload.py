@@ -26,7 +26,8 @@ def reload(zoo: ZooOption = None, data_dir: DataDirOption = None) -> None:
     """
     zoo_file, settings = chosen_zoo(zoo)
     data = DataDirectory(data_root(data_dir, settings).expanduser().absolute())
-    process_id, before = data.owner(), data.read_reload()
+    process_id = data.owner()
+    before = None if process_id is None else data.read_reload()
     if process_id is None or before is None:
         raise CommandError(
             f"no system runs on {data.root}: start it with `messplus up`, or name its --data-dir"

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from cli.local.data_directory import opened
+from cli.main import app
 from services.core.errors import ConfigError
 
 
@@ -50,3 +52,10 @@ def test_a_large_log_is_put_aside(tmp_path: Path) -> None:
         data.log_file("router").write_bytes(b"x" * ((16 << 20) + 1))
         assert not data.log_file("router").exists()
         assert data.log_file("router").with_suffix(".log.1").exists()
+
+
+def test_in_a_file_no_system_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(app, ["reload", "--data-dir", str(tmp_path / "file")])
+    assert result.exit_code == 1
+    assert "no system runs on" in result.stderr
