@@ -25,7 +25,7 @@ from services.core.virtual_queue import updated_queue
 HEADS = "heads"
 MEMORY = "memory"
 CONTROL = "control"
-_FORMAT = 5
+_FORMAT = 6
 _REVISION = "revision"
 _DIGEST_BYTES = 16
 

@@ -27,6 +27,7 @@ from services.core.model_change import ModelChange
 from services.core.policies.base import Action, ClassView, Context, ModelPrior, RandomSource
 from services.core.policies.energy_head import EnergyHead
 from services.core.policies.pacer_answering import Answering
+from services.core.policies.pacer_awaited import Awaited
 from services.core.policies.pacer_beliefs import Believed, shrink, sigmoid
 from services.core.policies.pacer_control import (
     EARLY_STEPS,
@@ -97,7 +98,8 @@ class Pacer:
             [prior.energy_joules for prior in priors], feature_count, p.energy_prior(feature_count)
         )
         answering = Answering.initial(len(priors), feature_count, p.answering_prior_sd)
-        return PacerState(satisfaction, energy, 0, {}, Surprise(), answering, np.ones(len(priors)), logits)
+        awaited, loads = Awaited(np.zeros(len(priors))), np.ones(len(priors))
+        return PacerState(satisfaction, energy, 0, {}, Surprise(), answering, awaited, loads, logits)
 
     def decide(self, context: Context, state: PacerState | DecisionView, rng: RandomSource) -> Action:
         """Serves argmin_m C_m - lambda * p~_m. Never changes `state`."""
@@ -139,6 +141,7 @@ class Pacer:
         """Takes the context in, and solves lambda anew when it is time."""
         p = self._parameters
         state.decisions += 1
+        state.awaited.decided(model_index, sla.label_rate)
         state.see_load(load_factors)
         if state.decisions % p.resolve_every == 0 and p.forgetting:
             self._forget(state)
@@ -149,7 +152,7 @@ class Pacer:
 
     def _resolve(self, state: PacerState, control: ClassControl, sla: ClassView) -> None:
         mean_sd = state.mean_sd(control)
-        candidates = self._candidates(state, control, mean_sd, sla.debt)
+        candidates = self._candidates(state, control, state.awaited.sds_once_come(mean_sd), sla.debt)
         ledger = _ledger(sla)
         resolve(self._parameters, control, candidates, ledger)
         mean = state.satisfaction.mean @ control.mean_features
@@ -202,6 +205,7 @@ class Pacer:
     ) -> None:
         """One Newton step on the label's log-likelihood."""
         belief, answering = state.satisfaction, state.answering
+        state.awaited.labelled(model_index)
         offset = 0.0 if audited else answering.log_ratio
         expected = 1.0 / (1.0 + math.exp(offset - float(belief.mean[model_index] @ features)))
         curvature = max(expected * (1.0 - expected), _LEAST_CURVATURE)

@@ -6,7 +6,7 @@ by the zoo's own joules, so it cannot wind up while alpha is out of reach.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,10 @@ _LOWEST, _HIGHEST = 0.01, 30.0
 _NEAR_BEST, _LEAST_MARGIN = 0.01, 0.005
 _EARLY_WEIGHT = 0.01
 _LEAST_LABELS, _WINDOW_SHARE, _PATIENCE = 250.0, 5.5, 1.5
+_RESERVE_STEPS, _RESERVE_SHARE = 250.0, 0.025
+
+Places = np.ndarray[tuple[int], np.dtype[np.intp]]
+"""The model that each context gets, shape (n,)."""
 
 EARLY_STEPS = 25
 """Decisions before lambda is solved at its own pace."""
@@ -115,15 +119,23 @@ class Candidates:
 
     def mean_satisfaction(self, log_lambda: float) -> float:
         """What serving argmin C - lambda * draw is predicted to give."""
-        chosen = (self.energy_joules - math.exp(log_lambda) * self.draws).argmin(1)
-        return self._mean(chosen)
+        return self._mean(self.satisfaction, self._chosen(log_lambda))
+
+    def mean_joules(self, log_lambda: float) -> float:
+        """What that is predicted to take."""
+        return self._mean(self.energy_joules, self._chosen(log_lambda))
 
     def best(self) -> float:
         """What always serving the best model is predicted to give."""
-        return self._mean(self.draws.argmax(1))
+        return self._mean(self.satisfaction, self.draws.argmax(1))
 
-    def _mean(self, chosen: "np.ndarray[tuple[int], np.dtype[np.intp]]") -> float:
-        found = self.satisfaction[np.arange(len(chosen)), chosen]
+    def _chosen(self, log_lambda: float) -> Places:
+        chosen: Places = (self.energy_joules - math.exp(log_lambda) * self.draws).argmin(1)
+        return chosen
+
+    @staticmethod
+    def _mean(values: FloatArray, chosen: Places) -> float:
+        found = values[np.arange(len(chosen)), chosen]
         return float(np.add.reduce(found)) / len(found)
 
     def solved(self, goal: float, bounds: tuple[float, float], start: float | None = None) -> float:
@@ -178,6 +190,20 @@ def target(parameters: PacerParameters, ledger: SlaLedger, steps: int) -> float:
     return ledger.min_satisfaction + min(max(paid_back, -0.15), 0.05) + unlabelled
 
 
+def reserve_requests(
+    parameters: PacerParameters, control: ClassControl, candidates: Candidates, window: float
+) -> float:
+    """Satisfied requests to keep above alpha, so that chance alone does not end below it.
+
+    As many as the joules of some requests buy at lambda: where the next point of satisfaction is cheap, more.
+    They are put by as the stream goes on, and never add more to the target than the first share of W would.
+    """
+    mean_joules = candidates.mean_joules(control.log_lambda)
+    affordable = parameters.reserve * mean_joules / math.exp(control.log_lambda)
+    begun = control.steps / (control.steps + _RESERVE_STEPS)
+    return begun * min(affordable, _RESERVE_SHARE * window)
+
+
 def goal(parameters: PacerParameters, ledger: SlaLedger, wanted: float, best: float) -> float:
     """The target; of what lies above alpha, the last hundredth below the best is bought only in debt."""
     spared = _NEAR_BEST * max(0.0, 1.0 - max(0.0, ledger.debt) / parameters.debt_scale)
@@ -188,9 +214,11 @@ def resolve(
     parameters: PacerParameters, control: ClassControl, candidates: Candidates, ledger: SlaLedger
 ) -> None:
     """Moves lambda towards the value at which the newest contexts would have met the target."""
-    wanted = target(parameters, ledger, control.steps)
     low, high = candidates.bounds()
     start = None if control.steps == 1 else control.log_lambda
+    window = window_requests(parameters, ledger, control.steps)
+    kept = 0.0 if start is None else reserve_requests(parameters, control, candidates, window)
+    wanted = target(parameters, replace(ledger, debt=ledger.debt + kept), control.steps)
     solution = candidates.solved(goal(parameters, ledger, wanted, candidates.best()), (low, high), start)
     # A handful of contexts says little: they move lambda from where the first one put it, no more.
     weight = _EARLY_WEIGHT if 1 < control.steps < EARLY_STEPS else 1.0

@@ -27,6 +27,7 @@ class PacerParameters:
         full_exploration_sd: standard deviation that would get one of itself as noise; less gets less.
         debt_scale: SLA debt, in requests, that adds one standard deviation of optimism.
         max_optimism: most standard deviations of optimism.
+        reserve: requests whose joules may buy satisfaction above alpha, kept against chance.
         window: contexts that the dual variable is solved over.
         resolve_every: decisions between two solutions.
         strictness: standard deviations by which predictions are lowered when it is solved; 0 is cheapest.
@@ -50,6 +51,7 @@ class PacerParameters:
     full_exploration_sd: float = number(0.35, 0.01, 10.0, "logit or ln J")
     debt_scale: float = number(8.0, 0.1, 1e6, "requests")
     max_optimism: float = number(4.0, 0.0, 10.0)
+    reserve: float = number(6.0, 0.0, 1e6, "requests")
     window: int = number(1000, 50, 10_000, "requests")
     resolve_every: int = number(10, 1, 1000, "requests")
     strictness: float = number(0.0, 0.0, 3.0)

@@ -12,6 +12,7 @@ from services.core.joint_gaussian import JointGaussian
 from services.core.model_change import ModelChange
 from services.core.policies.energy_head import EnergyHead
 from services.core.policies.pacer_answering import Answering
+from services.core.policies.pacer_awaited import Awaited
 from services.core.policies.pacer_control import ClassControl
 from services.core.policies.pacer_parameters import PacerParameters
 from services.core.policies.pacer_surprise import Surprise
@@ -33,6 +34,7 @@ class PacerState:
         decisions: of all classes.
         classes: by name, the one used longest ago first.
         answering: how much more often dissatisfied users answer.
+        awaited: labels on their way.
         surprise: whether labels lately contradict what is believed.
         load_factors: moving mean of what decisions saw of the workers' load, shape (M,); exactly 1 where
             they never saw any.
@@ -46,6 +48,7 @@ class PacerState:
     classes: dict[str, ClassControl]
     surprise: Surprise
     answering: Answering
+    awaited: Awaited
     load_factors: FloatArray
     prior_logits: FloatArray
 
@@ -93,6 +96,7 @@ class PacerState:
             satisfaction=self.satisfaction.carried_over(prior.satisfaction, change),
             energy=self.energy.carried_over(prior.energy, change),
             answering=self.answering.carried_over(prior.answering, change),
+            awaited=Awaited(change.rows(self.awaited.counts, prior.awaited.counts)),
             load_factors=change.rows(self.load_factors, prior.load_factors),
             prior_logits=prior.prior_logits,
         )
@@ -107,9 +111,9 @@ class PacerState:
         return np.sqrt(np.stack([belief.blocks[:, 0, 0] for belief in heads]))
 
     def _mean_sds(self, control: ClassControl) -> FloatArray:
-        """The same, and that of ln J, shape (2, M)."""
+        """The same once the labels on their way have come, and that of ln J, shape (2, M)."""
         energy = self.energy.belief.variances(control.mean_features)
-        return np.array([self.mean_sd(control), np.sqrt(energy)])
+        return np.array([self.awaited.sds_once_come(self.mean_sd(control)), np.sqrt(energy)])
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Complete, by name."""
@@ -127,6 +131,7 @@ class PacerState:
             "decisions": np.array([float(self.decisions)]),
             "surprise": self.surprise.array(),
             **self.answering.arrays(),
+            "awaited": self.awaited.counts,
             "load_factors": self.load_factors,
             "class_names": np.array(list(self.classes), dtype=np.str_),
             "class_numbers": np.array(numbers, np.float64).reshape(-1, 6),
@@ -152,6 +157,7 @@ class PacerState:
                 "surprise": (2,),
                 "answering_numbers": (3,),
                 "answering_sensitivity": (m, d),
+                "awaited": (m,),
                 "load_factors": (m,),
                 "class_numbers": (n, 6),
                 "class_means": (n, d),
@@ -165,6 +171,7 @@ class PacerState:
             dict(_controls(arrays, found, d)),
             Surprise(*found["surprise"].tolist()),
             Answering.from_arrays(found),
+            Awaited(found["awaited"]),
             found["load_factors"],
             prior_logits,
         )
