@@ -29,16 +29,16 @@ from services.core.events import (
     Role,
 )
 from services.core.joins import Generation, Join, JoinLimits, JoinTable
-from services.core.learner_state import (
+from services.core.learner_codec import (
     CONTROL,
     HEADS,
     MEMORY,
-    LearnerState,
     decode_state,
     encode_control,
     encode_heads,
     encode_memory,
 )
+from services.core.learner_state import LearnerState
 from services.core.learning import Learning
 from services.core.model_change import ModelChange
 from services.core.policies.base import ModelPrior, Policy

@@ -10,15 +10,12 @@ from services.core.carry_over import change_to, with_statistics_of
 from services.core.errors import InvalidSnapshotError
 from services.core.event_checks import MAX_ENERGY_JOULES
 from services.core.events import FloatArray
+from services.core.learner_codec import CONTROL, HEADS, decode_control, decode_heads
 from services.core.learner_state import (
-    CONTROL,
-    HEADS,
     ClassStatistics,
     Counters,
     LearnerState,
     ModelEnergy,
-    decode_control,
-    decode_heads,
     energy_means_joules,
     initial_state,
 )

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from services.core.errors import InvalidSnapshotError
-from services.core.learner_state import CONTROL, heads_revision
+from services.core.learner_codec import CONTROL, heads_revision
 from services.core.policies.base import ModelPrior, Policy
 from services.core.snapshot import Snapshot, carried_snapshot, decode_snapshot, prior_snapshot
 from services.router.class_states import ClassStates

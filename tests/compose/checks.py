@@ -11,7 +11,7 @@ from services.common.event_codec import decode_entry
 from services.common.keys import Keys
 from services.common.zoo import Zoo
 from services.core.events import Decision, EnergyAttributed, Entry, Label, Outcome, Redecision, Role
-from services.core.learner_state import CONTROL
+from services.core.learner_codec import CONTROL
 from services.feedback.configuration import empty_fold
 from tests.compose.clients import Clients
 

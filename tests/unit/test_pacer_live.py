@@ -7,7 +7,7 @@ from pacer_world import FEATURES, priors, requests
 
 from services.core.exploration import DecisionRandom, decision_seed
 from services.core.fold import Fold
-from services.core.learner_state import CONTROL, HEADS, MEMORY
+from services.core.learner_codec import CONTROL, HEADS, MEMORY
 from services.core.policies.base import Context
 from services.core.policies.registry import policy_from_config
 from services.core.snapshot import decode_snapshot, prior_snapshot

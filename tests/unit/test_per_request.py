@@ -9,7 +9,7 @@ from fold_events import MODELS, at, decision, energy, label
 from services.core.errors import InvalidSnapshotError
 from services.core.exploration import DecisionRandom
 from services.core.fold import Fold
-from services.core.learner_state import CONTROL, HEADS
+from services.core.learner_codec import CONTROL, HEADS
 from services.core.model_change import ModelChange
 from services.core.policies.base import ClassView, Context, ModelPrior
 from services.core.policies.parameters import PolicyConfigError

@@ -7,7 +7,7 @@ from fold_events import MODELS, at, decision, energy, label
 from services.core.errors import InvalidSnapshotError
 from services.core.exploration import DecisionRandom
 from services.core.fold import Fold
-from services.core.learner_state import heads_revision
+from services.core.learner_codec import heads_revision
 from services.core.policies.base import ClassView, Context, ModelPrior
 from services.core.policies.registry import policy_from_config
 from services.core.snapshot import decode_snapshot, prior_snapshot

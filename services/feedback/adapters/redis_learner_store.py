@@ -10,7 +10,7 @@ from services.common.keys import Keys
 from services.common.redis_client import call_function, or_unavailable
 from services.core.errors import FencedOutError
 from services.core.events import START, Position
-from services.core.learner_state import CONTROL, HEADS, MEMORY
+from services.core.learner_codec import CONTROL, HEADS, MEMORY
 from services.feedback.ports import Checkpoint, LearnerStatus, LogExtent, RawEntry, StoredState
 
 _PARTS = (HEADS, MEMORY, CONTROL)

@@ -13,7 +13,7 @@ from services.common.keys import Keys
 from services.common.redis_client import STATE_AWAY, or_unavailable
 from services.core.energy_model import StepLaw
 from services.core.errors import InvalidSnapshotError
-from services.core.learner_state import CONTROL, HEADS
+from services.core.learner_codec import CONTROL, HEADS
 from services.router.ports import WorkerLoad
 from services.router.requests import Generation
 
