@@ -5,11 +5,13 @@ serves the model where joules minus lambda times an exploratory draw p~_m are le
 
 * two heads (`joint_gaussian`, `energy_head`): one joint Gaussian belief over all models each, so that every
   label and every joule of a served answer teaches about all of them; no request is sent to every model;
-* the draw: noise on each model's mean logit, a little per request, and optimism that grows with the SLA
-  debt, so that a model that was given up too early is tried again;
+* the draw: noise on each model's mean logit and mean ln J, as wide as they are unknown, and optimism that
+  grows with the SLA debt, so that a model that was given up too early is tried again; labels on their way
+  count as come (`pacer_awaited`), and what labels contradict is forgotten (`pacer_surprise`);
 * lambda (`pacer_control`), joules per unit of satisfaction: solved every few requests as the value at
   which the newest contexts would have met the target; nothing to retune where units or the zoo change;
-* the ledger (`services.core.ledger`): what is owed, charged by prediction and corrected by labels.
+* the ledger (`services.core.ledger`): what is owed, charged by prediction and corrected by labels; a little
+  more than that is aimed at, a reserve against chance that grows where satisfaction is cheap.
 
 Classes share the heads; each has its own target, ledger, contexts and lambda. Scaling all joules, or
 renaming models, changes no decision.
