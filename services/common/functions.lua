@@ -120,6 +120,7 @@ end
 
 redis.register_function('messplus_append', append_all)
 redis.register_function('messplus_commit', commit)
-redis.register_function('messplus_acquire', acquire)
-redis.register_function('messplus_release', release)
-redis.register_function('messplus_checkpoint', checkpoint)
+-- Also where memory is short: only a learner that holds the lease and moves on trims the log.
+redis.register_function{function_name = 'messplus_acquire', callback = acquire, flags = {'allow-oom'}}
+redis.register_function{function_name = 'messplus_release', callback = release, flags = {'allow-oom'}}
+redis.register_function{function_name = 'messplus_checkpoint', callback = checkpoint, flags = {'allow-oom'}}

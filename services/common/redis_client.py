@@ -15,6 +15,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError, Tim
 from services.core.errors import StateUnavailableError
 
 T = TypeVar("T")
+_BUSY = ("BUSY", "CLUSTERDOWN", "MASTERDOWN")
 CONNECT_TIMEOUT_SECONDS = 1.0
 REPLY_TIMEOUT_SECONDS = 5.0
 STATE_AWAY = (RedisConnectionError, TimeoutError, ConnectionError, asyncio.TimeoutError)
@@ -31,18 +32,21 @@ class PackedConnection(aioredis.Connection):
 def connect(url: str, max_connections: int = 64) -> aioredis.Redis:
     """A client of bytes, not text. It connects at first use and never retries by itself.
 
-    A failed command raises at once, so that the caller decides between waiting and going on degraded.
+    A failed command raises at once, so that the caller decides between waiting and going on degraded. Where
+    no connection is free, a command waits for one as long as it would for a reply: a crowd is no outage.
     """
     # Other schemes bring their own kind of connection, which takes precedence over this one.
-    return aioredis.Redis.from_url(
+    pool = aioredis.BlockingConnectionPool.from_url(
         url,
         connection_class=PackedConnection,
         decode_responses=False,
         max_connections=max_connections,
+        timeout=REPLY_TIMEOUT_SECONDS,
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
         socket_timeout=REPLY_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
+    return aioredis.Redis.from_pool(pool)
 
 
 async def load_functions(client: aioredis.Redis) -> None:
@@ -81,4 +85,6 @@ def _refusal(error: ResponseError) -> str | None:
         return "the server is out of memory"
     if isinstance(error, ReadOnlyError) or "NOREPLICAS" in str(error):
         return "the server is a replica or lacks its own"
+    if (code := str(error).split(" ", 1)[0]) in _BUSY:
+        return f"the server answers nothing now ({code})"
     return "the server cannot save: is its disk full?" if "MISCONF" in str(error) else None

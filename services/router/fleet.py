@@ -23,6 +23,7 @@ _BYTES_PER_TOKEN = 4
 """A guess on the low side for prompts, so that only hopeless models are ruled out; workers count exactly."""
 _FIRST_TOKEN_MEMORY_SECONDS = 30.0
 _FIRST_TOKEN_WEIGHT = 0.2
+_RECONNECT_SECONDS = 0.2
 _FAILURES_BEFORE_LEAVING_OUT = 3
 _FIRST_LEFT_OUT_SECONDS, _LONGEST_LEFT_OUT_SECONDS = 1.0, 60.0
 
@@ -218,13 +219,17 @@ def _busyness(state: WorkerState) -> tuple[float, int]:
 
 
 async def watch_worker(fleet: Callable[[], Fleet], state: WorkerState) -> None:
-    """Follows one worker until its connection breaks, then says that it is away, to the fleet in use."""
+    """Follows one worker until its connection breaks, then says that it is away, to the fleet in use.
+
+    Returns after a pause: a proxy in a worker's place refuses as fast as it is asked.
+    """
     try:
         async for status in state.worker.statuses():
             fleet().update(state, status)
     finally:
         if state.status.ready:
             fleet().update(state, WorkerStatus(False, f"no connection to {state.address}"))
+    await asyncio.sleep(_RECONNECT_SECONDS)
 
 
 async def poll_loads(fleet: Fleet, loads: Loads, interval_seconds: float) -> None:

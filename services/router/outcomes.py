@@ -97,6 +97,9 @@ class Outcomes:
             await self._texts.store(progress.request_id, progress.generation_id, work, answer, generations)
         except StateUnavailableError as error:
             self._outage.failed(error)
+        except Exception as error:
+            # By its name alone: it may repeat the command, and with it the prompt.
+            _log.error("the text of request %s is not kept: %s", progress.request_id, type(error).__name__)
         else:
             self._outage.worked()
         self._append(progress, outcome)

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 from services.common.outages import OutageLog
+from services.common.server import forever
 from services.common.server_settings import ServerSettings
 from services.core.errors import (
     ConfigError,
@@ -14,6 +15,7 @@ from services.core.errors import (
     EngineError,
     EngineTimeoutError,
     EngineUnreachableError,
+    MessPlusError,
     ServerBusyError,
 )
 from services.worker.generation import EngineFinished, EngineInfo, GenerationTask, TextDelta
@@ -77,7 +79,7 @@ class RemoteEngine:
             outage.failed(self._pool.why_none())
             await asyncio.sleep(PROBE_SECONDS)
         outage.worked()
-        self._watch = asyncio.create_task(self._keep_watch(), name="watch over servers")
+        self._watch = forever("watch over servers", self._keep_watch, PROBE_SECONDS)
 
     async def close(self) -> None:
         """See Engine."""
@@ -179,16 +181,15 @@ class RemoteEngine:
 
     async def _keep_watch(self) -> None:
         """Brings ejected replicas back once they are well, and reads what the servers say of their load."""
-        while True:
-            for replica in self._pool.due():
-                try:
-                    await self._probe(replica)
-                except EngineError as error:
-                    self._pool.failed(replica, error)
-                except ConfigError as error:
-                    self._pool.failed(replica, EngineError(str(error)))
-            self.server_load = await self._read_loads()
-            await asyncio.sleep(PROBE_SECONDS)
+        for replica in self._pool.due():
+            try:
+                await self._probe(replica)
+            except EngineError as error:
+                self._pool.failed(replica, error)
+            except MessPlusError as error:
+                self._pool.failed(replica, EngineError(str(error)))
+        self.server_load = await self._read_loads()
+        await asyncio.sleep(PROBE_SECONDS)
 
     async def _read_loads(self) -> ServerLoad | None:
         """Of all replicas that tell; one that told nothing is asked again after its next probe."""

@@ -129,6 +129,25 @@ async def test_another_replica_answers_where_one_fails_and_the_failed_one_comes_
                 await asyncio.sleep(0.02)
 
 
+async def test_a_probe_that_is_refused_as_a_request_does_not_end_the_watch() -> None:
+    port, double = free_port(), openai_double()
+    async with AsyncExitStack() as stack:
+        async with running(double, port):
+            engine = engine_of("openai", double.url)
+            stack.push_async_callback(engine.close)
+            await engine.load()
+        with pytest.raises(EngineUnreachableError):
+            await answer_of(engine)
+        gateway = openai_double(listing=refuses(400))
+        async with running(gateway, port), asyncio.timeout(PATIENCE_SECONDS):
+            while gateway.asked("models") < 2:
+                await asyncio.sleep(0.02)
+        await stack.enter_async_context(running(double, port))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not engine.available:
+                await asyncio.sleep(0.02)
+
+
 async def test_without_any_replica_it_says_so_until_one_is_back() -> None:
     port, double = free_port(), openai_double()
     async with AsyncExitStack() as stack:

@@ -1,5 +1,6 @@
 """A server that is there but takes no writes is treated like one that is away."""
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Any, cast
 
@@ -7,8 +8,10 @@ import pytest
 import redis.asyncio as aioredis
 from redis.exceptions import ResponseError
 
-from services.common.redis_client import connect, or_unavailable
+from services.common.keys import Keys
+from services.common.redis_client import call_function, connect, or_unavailable
 from services.core.errors import StateUnavailableError
+from services.feedback.adapters.redis_learner_store import RedisLearnerStore
 
 SECRET = "what nobody may read in a log"
 
@@ -47,4 +50,37 @@ async def test_a_wrong_command_is_a_defect_and_no_outage(redis_url: str) -> None
     await client.set("a", "text")
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         await or_unavailable(cast(Awaitable[Any], client.hgetall("a")))
+    await client.aclose()
+
+
+async def test_more_commands_than_connections_wait_for_their_turn(redis_url: str) -> None:
+    client = connect(redis_url, max_connections=2)
+    async with asyncio.TaskGroup() as group:
+        for number in range(50):
+            group.create_task(or_unavailable(cast(Awaitable[Any], client.set(f"crowd {number}", number))))
+    assert await client.get("crowd 49") == b"49"
+    await client.aclose()
+
+
+async def test_a_learner_takes_its_lease_and_trims_where_memory_is_short(redis_url: str) -> None:
+    """Nobody else trims the log: without its lease, memory would stay short for ever."""
+    client, keys = connect(redis_url), Keys("short")
+    store = RedisLearnerStore(client, keys)
+    await call_function(client, "messplus_append", [keys.events], ["label", *[b"x"] * 100])
+    await client.config_set("maxmemory", 1)
+    try:
+        assert await store.acquire("one", 5.0) == 1
+        with pytest.raises(StateUnavailableError, match="out of memory"):
+            await or_unavailable(call_function(client, "messplus_append", [keys.events], ["label", b"x"]))
+        await call_function(
+            client,
+            "messplus_checkpoint",
+            [keys.learner, keys.joins, keys.dead],
+            [1, 1, 0, 0, 0, "entries", 5],
+        )
+        await client.xtrim(keys.events, maxlen=10, approximate=False)
+        assert await client.xlen(keys.events) == 10
+        await store.release("one")
+    finally:
+        await client.config_set("maxmemory", 0)
     await client.aclose()

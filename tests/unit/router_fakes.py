@@ -158,12 +158,15 @@ class FakeTexts:
     def __init__(self) -> None:
         self.stored: dict[str, str] = {}
         self.away = False
+        self.defect: Exception | None = None
 
     async def store(
         self, request_id: str, generation_id: str, work: Generation, answer: str, generations: int
     ) -> None:
         if self.away:
             raise StateUnavailableError("the disk is full")
+        if self.defect is not None:
+            raise self.defect
         self.stored[generation_id] = answer
 
 

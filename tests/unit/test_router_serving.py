@@ -21,7 +21,7 @@ from services.router.class_states import ClassStates
 from services.router.commits import Commits
 from services.router.decide import Decide
 from services.router.deciding import Deciding
-from services.router.fleet import Fleet
+from services.router.fleet import Fleet, watch_worker
 from services.router.generate import Generate, InFlight
 from services.router.instruments import Instruments
 from services.router.outcomes import Outcomes
@@ -176,6 +176,26 @@ async def test_an_exploration_runs_every_other_model() -> None:
         ("large", Role.SERVED, "stop"),
     }
     assert router.texts.stored == {"minted.0": "l", "minted.1": "s"}
+
+
+async def test_a_text_that_cannot_be_kept_costs_no_outcome_and_shows_no_prompt(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    router = bench([FakeWorker(), FakeWorker()])
+    router.texts.defect = RuntimeError("HSET hi")
+    await router.pieces(work=Generation(b"", b"", b"reference", "hi"))
+    assert await router.outcomes_logged() == [("small", Role.SERVED, "stop")]
+    assert "is not kept: RuntimeError" in caplog.text
+    assert "HSET" not in caplog.text
+
+
+async def test_a_worker_that_refuses_at_once_is_not_asked_without_a_pause() -> None:
+    router = bench([FakeWorker(), FakeWorker()])
+    state = states_of(zoo_of(), [FakeWorker(), FakeWorker()])[0]
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await watch_worker(lambda: router.fleet, state)
+    assert loop.time() - began >= 0.1
 
 
 async def test_a_failed_exploration_harms_nobody() -> None:
