@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from services.common.outages import OutageLog
 from services.core.errors import StateUnavailableError
@@ -12,25 +12,35 @@ from services.router.requests import Record
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = (0.005, 0.2)
+LEASE_SECONDS = 12
+"""A claim that runs lasts so long beyond its router, which renews it three times as often."""
 
 
 class Claiming:
     """Claims over all replicas, with the running ones of this replica at hand.
 
     While the store is away, an id is unique within this replica only; the log still counts it once.
+    A claim whose router is gone frees its id soon, so that the client's next try is answered.
 
     Args:
         claims: the shared store.
         wait_seconds: how long a repeat waits for the first call to finish.
         clock: monotonic seconds.
+        renew_seconds: between two renewals of what runs.
 
     """
 
     def __init__(
-        self, claims: Claims, wait_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        claims: Claims,
+        wait_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        renew_seconds: float = LEASE_SECONDS / 3,
     ) -> None:
         self._claims, self._wait_seconds, self._clock = claims, wait_seconds, clock
+        self._renew_seconds = renew_seconds
         self._running: dict[str, Record] = {}
+        self._renewing: asyncio.Task[None] | None = None
         self._outage = OutageLog(_log, "the store of claims", "repeats of requests may find no result")
 
     async def claim(self, request_id: str, record: Record) -> Record | None:
@@ -38,6 +48,8 @@ class Claiming:
         if request_id in self._running:
             return self._running[request_id]
         self._running[request_id] = record
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew(), name="renewing claims")
         try:
             first = await self._claims.claim(request_id, record.kind)
         except StateUnavailableError:
@@ -48,6 +60,25 @@ class Claiming:
         if first is not None:
             self._running.pop(request_id, None)
         return first
+
+    async def _renew(self) -> None:
+        """Until nothing runs."""
+        try:
+            while self._running:
+                await asyncio.sleep(self._renew_seconds)
+                if running := list(self._running):
+                    await self._keep(self._claims.renew(running))
+        finally:
+            self._renewing = None
+
+    async def _keep(self, change: Awaitable[None]) -> None:
+        """Changes the store; without it, later repeats find nothing."""
+        try:
+            await change
+        except StateUnavailableError as error:
+            self._outage.failed(error)
+        else:
+            self._outage.worked()
 
     async def decided(self, request_id: str, first: Record) -> Record:
         """The first call's record once it has a decision or failed, or as it is when the time is over."""
@@ -69,22 +100,13 @@ class Claiming:
         return record or first
 
     async def finish(self, request_id: str, record: Record) -> None:
-        """Keeps the result for repeats. Without the store, later repeats find nothing."""
+        """Keeps the result for repeats."""
         try:
-            await self._claims.record(request_id, record)
-        except StateUnavailableError as error:
-            self._outage.failed(error)
-        else:
-            self._outage.worked()
+            await self._keep(self._claims.record(request_id, record))
         finally:
             self._running.pop(request_id, None)
 
     async def release(self, request_id: str) -> None:
         """Frees an id: nothing was decided under it."""
         self._running.pop(request_id, None)
-        try:
-            await self._claims.release(request_id)
-        except StateUnavailableError as error:
-            self._outage.failed(error)
-        else:
-            self._outage.worked()
+        await self._keep(self._claims.release(request_id))

@@ -86,6 +86,9 @@ class Claims(Protocol):
     async def release(self, request_id: str) -> None:
         """Gives a claim back: nothing was decided."""
 
+    async def renew(self, request_ids: Sequence[str]) -> None:
+        """Keeps claims that still run from expiring, as they soon do once their router is gone."""
+
 
 class Conversations(Protocol):
     """Which model a conversation began with. Raises StateUnavailableError."""

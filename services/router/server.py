@@ -30,7 +30,7 @@ from services.router.adapters.redis_state import (
     RedisTexts,
 )
 from services.router.adapters.static_embedding import CompactFeatures, EmbeddingFeatures, StaticEmbedding
-from services.router.claiming import Claiming
+from services.router.claiming import LEASE_SECONDS, Claiming
 from services.router.class_states import ClassStates
 from services.router.commits import Commits
 from services.router.fleet import poll_loads, poll_step_laws
@@ -162,7 +162,7 @@ def _shared(
     log = RedisEventLog(client, keys, writer_id, routing.decided_ttl_seconds)
     classes = ClassStates(tuple(sla_class.name for sla_class in zoo.sla_classes))
     commits = Commits(log, classes, instruments, routing.degraded_buffer_decisions)
-    claims = RedisClaims(client, keys, routing.claim_ttl_seconds)
+    claims = RedisClaims(client, keys, routing.claim_ttl_seconds, LEASE_SECONDS)
     return Shared(
         settings.instance_id,
         instruments,

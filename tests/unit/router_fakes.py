@@ -97,6 +97,7 @@ class FakeLog:
 class FakeClaims:
     records: dict[str, Record] = field(default_factory=dict)
     away: bool = False
+    renewals: list[list[str]] = field(default_factory=list)
 
     async def claim(self, request_id: str, kind: str) -> Record | None:
         self._check()
@@ -115,6 +116,10 @@ class FakeClaims:
     async def release(self, request_id: str) -> None:
         self._check()
         self.records.pop(request_id, None)
+
+    async def renew(self, request_ids: Sequence[str]) -> None:
+        self.renewals.append(list(request_ids))
+        self._check()
 
     def _check(self) -> None:
         if self.away:

@@ -1,7 +1,7 @@
 """The story of a request: failover, exploration, repeats, overload, cancellation, degraded operation."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from services.router.instruments import Instruments
 from services.router.outcomes import Outcomes
 from services.router.ports import WorkerStatus
 from services.router.refusals import Refusal, WorkerRefusal
-from services.router.requests import Ended, Generation, Piece, RouteRequest, Started, Text
+from services.router.requests import Ended, Generation, Piece, Record, RouteRequest, Started, Text
 from services.router.running import Explorations, Running
 from services.router.serving import Serving
 from services.router.snapshots import Snapshots
@@ -213,6 +213,29 @@ async def test_a_repeat_gets_the_first_answer() -> None:
     assert again[1:] == [Text("ab"), first[-1]]
     assert workers[0].generated == ["mine.0"]
     assert (await router.decide.decide(router.request("mine"))).replayed
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10.0):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def test_claims_are_renewed_while_they_run_also_after_an_outage_and_no_longer() -> None:
+    claims = FakeClaims()
+    claiming = Claiming(claims, 5.0, renew_seconds=0.005)
+    record = Record("generate")
+    assert await claiming.claim("mine", record) is None
+    claims.away = True
+    await eventually(lambda: len(claims.renewals) >= 2)
+    claims.away = False
+    await eventually(lambda: len(claims.renewals) >= 4)
+    assert all(renewed == ["mine"] for renewed in claims.renewals)
+    await claiming.finish("mine", record)
+    await eventually(lambda: not any(task.get_name() == "renewing claims" for task in asyncio.all_tasks()))
+    assert await claiming.claim("other", record) is None
+    await eventually(lambda: ["other"] in claims.renewals)
+    await claiming.release("other")
 
 
 async def test_an_id_that_was_only_routed_has_no_answer_to_repeat() -> None:

@@ -1,7 +1,7 @@
 """Claims of client-supplied request ids in Redis: one JSON string per id, with a time to live."""
 
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -14,10 +14,19 @@ from services.router.requests import Ended, Failure, Record, Started
 
 
 class RedisClaims:
-    """`Claims` by SET NX."""
+    """`Claims` by SET NX.
 
-    def __init__(self, client: aioredis.Redis, keys: Keys, ttl_seconds: int) -> None:
+    Args:
+        client: of Redis.
+        keys: of the zoo.
+        ttl_seconds: how long a finished request is remembered.
+        lease_seconds: how long one that runs is, unless renewed.
+
+    """
+
+    def __init__(self, client: aioredis.Redis, keys: Keys, ttl_seconds: int, lease_seconds: int) -> None:
         self._client, self._keys, self._ttl = client, keys, ttl_seconds
+        self._lease = min(lease_seconds, ttl_seconds)
 
     async def claim(self, request_id: str, kind: str) -> Record | None:
         """See `Claims`."""
@@ -25,7 +34,11 @@ class RedisClaims:
             cast(
                 Awaitable[bytes | None],
                 self._client.set(
-                    self._keys.claim(request_id), encode_record(Record(kind)), nx=True, get=True, ex=self._ttl
+                    self._keys.claim(request_id),
+                    encode_record(Record(kind)),
+                    nx=True,
+                    get=True,
+                    ex=self._lease,
                 ),
             )
         )
@@ -50,6 +63,14 @@ class RedisClaims:
     async def release(self, request_id: str) -> None:
         """See `Claims`."""
         await or_unavailable(cast(Awaitable[Any], self._client.delete(self._keys.claim(request_id))))
+
+    async def renew(self, request_ids: Sequence[str]) -> None:
+        """See `Claims`."""
+        pipeline = self._client.pipeline(transaction=False)
+        for request_id in request_ids:
+            # Never sooner than it would: it may have finished meanwhile.
+            pipeline.expire(self._keys.claim(request_id), self._lease, gt=True)
+        await or_unavailable(pipeline.execute())
 
 
 def encode_record(record: Record) -> bytes:
