@@ -1,7 +1,8 @@
 """Decision ids: unguessable, and checkable by any service without a look-up.
 
 A decision id is a keyed hash of the request id, so only who received the router's reply has it, and the
-feedback service can tell without asking anyone. The key is made once per zoo and lives in Redis.
+feedback service can tell without asking anyone. The key is made once per zoo, by its first router, and lives
+in Redis; one that lost its data gets it back from a router, so that ids stay what they were.
 """
 
 import hashlib
@@ -25,10 +26,20 @@ class DecisionTokens:
         self._key = key
 
     @classmethod
-    async def for_zoo(cls, client: aioredis.Redis, keys: Keys) -> "DecisionTokens":
-        """The zoo's key from Redis; whoever comes first makes it."""
-        await cast(Awaitable[object], client.set(keys.secret, secrets.token_bytes(_KEY_BYTES), nx=True))
-        return cls(cast(bytes, await cast(Awaitable[object], client.get(keys.secret))))
+    def new(cls) -> "DecisionTokens":
+        """Under a key of its own, until `share` finds that of the zoo."""
+        return cls(secrets.token_bytes(_KEY_BYTES))
+
+    @classmethod
+    async def of_zoo(cls, client: aioredis.Redis, keys: Keys) -> "DecisionTokens | None":
+        """Under the zoo's key; None while no router has shared one."""
+        found = await cast(Awaitable[bytes | None], client.get(keys.secret))
+        return None if found is None else cls(found)
+
+    async def share(self, client: aioredis.Redis, keys: Keys) -> None:
+        """Takes the zoo's key from Redis; where it has none, that is this one from now on."""
+        await cast(Awaitable[object], client.set(keys.secret, self._key, nx=True))
+        self._key = cast(bytes, await cast(Awaitable[object], client.get(keys.secret))) or self._key
 
     def mint(self, request_id: str) -> str:
         """The decision id of a request: 32 hexadecimal digits."""

@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 _SNAPSHOT_INTERVAL_SECONDS = 1.0
 _LOAD_INTERVAL_SECONDS = 0.5
 _STEP_LAWS_INTERVAL_SECONDS = 10.0
-_SECRET_RETRY_SECONDS = 0.2
+_SECRET_RETRY_SECONDS, _SECRET_SECONDS = 0.2, 5.0
 
 
 async def serve(settings: RouterSettings) -> None:
@@ -87,12 +87,14 @@ class Router:
         self.shared = _shared(settings, zoo, self._client, self._keys, self._energy)
         self.workers = Workers(GrpcWorker, lambda: self.routes.fleet, zoo.routing.request_timeout_seconds)
         self.routes = self.shared.routes(zoo, self.workers.of(zoo))
+        self._tokens = DecisionTokens.new()
         show_classes(lambda: self.routes.views.classes(""))
 
     async def servicer(self) -> RouterServicer:
         """The RPCs over these parts. Waits for Redis."""
-        tokens = await _tokens(self._client, self._keys)
-        servicer = RouterServicer(lambda: self.routes, ReportOutcome(self.shared.log, tokens), tokens)
+        await _share(self._tokens, self._client, self._keys)
+        report = ReportOutcome(self.shared.log, self._tokens)
+        servicer = RouterServicer(lambda: self.routes, report, self._tokens)
         instrument(servicer, SERVICE)
         return servicer
 
@@ -105,7 +107,13 @@ class Router:
                 "measured step costs", partial(self._poll_step_laws, RedisStepLaws(self._client, self._keys))
             ),
             forever("snapshots", self._follow_snapshots),
+            forever("key of decision ids", self._keep_tokens),
         ]
+
+    async def _keep_tokens(self) -> None:
+        """Gives a Redis that lost its data the key back."""
+        await asyncio.sleep(_SECRET_SECONDS)
+        await or_unavailable(self._tokens.share(self._client, self._keys))
 
     async def _poll_loads(self, loads: RedisLoads) -> None:
         await poll_loads(self.routes.fleet, loads, _LOAD_INTERVAL_SECONDS)
@@ -191,12 +199,12 @@ def _feature_source(zoo: Zoo) -> FeatureSource:
     return CompactFeatures(embedding) if zoo.features == "compact" else EmbeddingFeatures(embedding)
 
 
-async def _tokens(client: aioredis.Redis, keys: Keys) -> DecisionTokens:
-    """The zoo's key for decision ids: nothing can be served without it, so its store is waited for."""
+async def _share(tokens: DecisionTokens, client: aioredis.Redis, keys: Keys) -> None:
+    """Takes the zoo's key for decision ids: nothing can be served without it, so its store is waited for."""
     announced = False
     while True:
         try:
-            return await or_unavailable(DecisionTokens.for_zoo(client, keys))
+            return await or_unavailable(tokens.share(client, keys))
         except StateUnavailableError as error:
             if not announced:
                 announced = True

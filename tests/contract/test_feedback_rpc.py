@@ -74,6 +74,8 @@ class SyncCall:
 @asynccontextmanager
 async def serving(redis_url: str) -> AsyncIterator[Caller]:
     redis, server = connect(redis_url), ServiceServer("127.0.0.1:0", [SERVICE], 1.0)
+    tokens = DecisionTokens.new()
+    await tokens.share(redis, KEYS)
     with ThreadPoolExecutor(1) as executor:
         zoo = parse_zoo(zoo_data("rpc"), "test")
         servicer, _ = compose(zoo, redis, Labelers(executor, None), FeedbackSettings(_env_file=None))
@@ -83,7 +85,7 @@ async def serving(redis_url: str) -> AsyncIterator[Caller]:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             stub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
             try:
-                yield Caller(stub, redis, await DecisionTokens.for_zoo(redis, KEYS))
+                yield Caller(stub, redis, tokens)
             finally:
                 await server.drain()
                 await redis.aclose()
