@@ -1,7 +1,10 @@
 """The connection to Redis or Valkey (7.0 or newer) and the functions that live there."""
 
 import asyncio
+import hashlib
+import re
 from collections.abc import Awaitable
+from functools import cache
 from importlib import resources
 from typing import Any, TypeVar, cast
 
@@ -49,21 +52,26 @@ def connect(url: str, max_connections: int = 64) -> aioredis.Redis:
     return aioredis.Redis.from_pool(pool)
 
 
-async def load_functions(client: aioredis.Redis) -> None:
-    """Puts this project's functions into the server, replacing an older version."""
+@cache
+def _functions() -> tuple[str, str]:
+    """This build's functions, and what their names end with: builds side by side each call their own."""
     source = resources.files(__package__).joinpath("functions.lua").read_text(encoding="utf-8")
-    await cast(Awaitable[Any], client.function_load(source, replace=True))
+    build = hashlib.blake2b(source.encode(), digest_size=4).hexdigest()
+    named = source.replace("name=messplus", f"name=messplus_{build}")
+    return re.sub(r"'(messplus_\w+)'", rf"'\1_{build}'", named), build
 
 
 async def call_function(client: aioredis.Redis, name: str, keys: list[str], args: list[Any]) -> Any:
-    """FCALL; loads the functions first where the server has lost them (a fresh or flushed server)."""
+    """FCALL of a function of `functions.lua`; loads them first where the server lacks this build's."""
+    source, build = _functions()
+    full_name = f"{name}_{build}"
     try:
-        return await client.fcall(name, len(keys), *keys, *args)
+        return await client.fcall(full_name, len(keys), *keys, *args)
     except ResponseError as error:
         if "Function not found" not in str(error):
             raise
-        await load_functions(client)
-        return await client.fcall(name, len(keys), *keys, *args)
+        await cast(Awaitable[Any], client.function_load(source, replace=True))
+        return await client.fcall(full_name, len(keys), *keys, *args)
 
 
 async def or_unavailable(call: Awaitable[T]) -> T:

@@ -84,3 +84,14 @@ async def test_a_learner_takes_its_lease_and_trims_where_memory_is_short(redis_u
     finally:
         await client.config_set("maxmemory", 0)
     await client.aclose()
+
+
+async def test_an_older_build_s_functions_stay_its_own(redis_url: str) -> None:
+    client, keys = connect(redis_url), Keys("builds")
+    older = "#!lua name=messplus\nredis.register_function('messplus_append', function() return {'old'} end)"
+    await cast(Awaitable[Any], client.function_load(older, replace=True))
+    (position,) = await call_function(client, "messplus_append", [keys.events], ["label", b"x"])
+    assert position != b"old"
+    assert await client.xlen(keys.events) == 1
+    assert await cast(Awaitable[Any], client.fcall("messplus_append", 1, keys.events)) == [b"old"]
+    await client.aclose()
