@@ -356,7 +356,17 @@ class EnergySettings(_Section):
 
 
 class Zoo(_Section):
-    """A whole zoo file."""
+    """A whole zoo file.
+
+    Attributes:
+        sla_classes: the first one is that of requests which name none.
+        features: what policies see of a prompt: "compact" (principal components of a static embedding and
+            properties of the text) or "embedding" (all of that embedding).
+        judge: who judges where an SLA class or a request asks for it.
+        router_addresses: one per router replica.
+        feedback_address: of the feedback service.
+
+    """
 
     name: Name
     models: tuple[ModelSettings, ...] = Field(min_length=1, max_length=64)

@@ -90,9 +90,8 @@ def test_a_value_that_compose_refuses_is_traced_to_its_service(
 
 def test_every_variable_is_required_and_has_an_example() -> None:
     used = re.findall(r"\$\{([A-Z0-9_]+)([^}]*)\}", (TOP / "docker-compose.yml").read_text())
-    optional = {name for name, rest in used if not rest.startswith((":?", "?"))}
-    assert optional == {"HF_TOKEN"}
-    assert {name for name, _ in used} - optional == example_values().keys() - {"COMPOSE_PROFILES"}
+    assert all(rest.startswith((":?", "?")) for _, rest in used)
+    assert {name for name, _ in used} == example_values().keys() - {"COMPOSE_PROFILES"}
 
 
 def test_our_containers_have_the_least_rights(everything: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ class _GenerationRoleEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     GENERATION_ROLE_SHADOW: _GenerationRole.ValueType  # 3
     """Run beside the served one for comparison only."""
     GENERATION_ROLE_FAILED: _GenerationRole.ValueType  # 4
-    """Began but could not be served."""
+    """Began but did not end by itself: it failed, or its client left."""
 
 class GenerationRole(_GenerationRole, metaclass=_GenerationRoleEnumTypeWrapper):
     """Why a generation was run."""
@@ -80,7 +80,7 @@ GENERATION_ROLE_EXPLORED: GenerationRole.ValueType  # 2
 GENERATION_ROLE_SHADOW: GenerationRole.ValueType  # 3
 """Run beside the served one for comparison only."""
 GENERATION_ROLE_FAILED: GenerationRole.ValueType  # 4
-"""Began but could not be served."""
+"""Began but did not end by itself: it failed, or its client left."""
 Global___GenerationRole: typing_extensions.TypeAlias = GenerationRole
 
 class _EnergyQuality:
@@ -154,7 +154,7 @@ class ChatMessage(google.protobuf.message.Message):
     role: builtins.str
     """Who speaks: "system", "user" or "assistant"."""
     content: builtins.str
-    """What is said, UTF-8, at most 131072 bytes."""
+    """What is said, UTF-8, 1 to 131072 bytes."""
     def __init__(
         self,
         *,
@@ -336,7 +336,9 @@ class GenerationEnergy(google.protobuf.message.Message):
     quality: Global___EnergyQuality.ValueType
     """How far the figure can be trusted."""
     method: builtins.str
-    """The meter behind it, for example "process-cpu", "replay", "nvml-counter", "energy-model"."""
+    """What is behind it: "process-cpu", "nvml", "power_integration", "rapl", "replay", "energy-model" or
+    "client"; several joined by "+".
+    """
     tier: Global___StepTier.ValueType
     """How finely the worker reported its steps."""
     def __init__(

@@ -66,7 +66,9 @@ class ReportStepsRequest(google.protobuf.message.Message):
 
     @property
     def device_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Meters whose energy this worker causes, for example GPU UUIDs; empty: its process CPU."""
+        """Meters whose energy this worker causes, for example GPU UUIDs; empty: all counters of this service, or
+        with the meter cpu-process its process CPU.
+        """
 
     def __init__(
         self,

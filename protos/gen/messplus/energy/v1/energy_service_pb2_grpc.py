@@ -73,7 +73,8 @@ class EnergyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetRequestEnergy(self, request, context):
-        """Joules of every generation of a request. Errors: NOT_FOUND (unknown, or older than is kept).
+        """Joules of every generation of a request. Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, not final yet, or
+        older than is kept).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -141,7 +141,9 @@ class EnergyServiceStub(typing.Generic[_EnergyServiceReportStepsType, _EnergySer
     """
 
     GetRequestEnergy: _EnergyServiceGetRequestEnergyType
-    """Joules of every generation of a request. Errors: NOT_FOUND (unknown, or older than is kept)."""
+    """Joules of every generation of a request. Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, not final yet, or
+    older than is kept).
+    """
 
     GetMeters: _EnergyServiceGetMetersType
     """The meters of this host, with quality and the reason where one is unavailable. Errors: none."""
@@ -192,7 +194,9 @@ class EnergyServiceServicer(metaclass=abc.ABCMeta):
         request: messplus.energy.v1.energy_service_pb2.GetRequestEnergyRequest,
         context: _ServicerContext,
     ) -> typing.Union[messplus.energy.v1.energy_service_pb2.GetRequestEnergyResponse, collections.abc.Awaitable[messplus.energy.v1.energy_service_pb2.GetRequestEnergyResponse]]:
-        """Joules of every generation of a request. Errors: NOT_FOUND (unknown, or older than is kept)."""
+        """Joules of every generation of a request. Errors: INVALID_ARGUMENT, NOT_FOUND (unknown, not final yet, or
+        older than is kept).
+        """
 
     @abc.abstractmethod
     def GetMeters(

@@ -60,7 +60,8 @@ class FeedbackServiceServicer(object):
         """Records a verdict; answers once it is in the log. Only the first verdict on a generation counts,
         so a repeat is harmless.
         Errors: INVALID_ARGUMENT (with field violations), NOT_FOUND (the decision id does not belong to
-        the request id, or no text is kept to compare a reference with), UNAVAILABLE (the log is away).
+        the request id, or no text is kept to compare a reference with), RESOURCE_EXHAUSTED (too many labels
+        wait; RetryInfo), UNAVAILABLE (the log is away).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -69,7 +70,8 @@ class FeedbackServiceServicer(object):
     def SubmitFeedbackBatch(self, request_iterator, context):
         """Records many verdicts; answers once all valid ones are in the log. Invalid ones are counted and
         the first 100 named, the others are recorded all the same.
-        Errors: UNAVAILABLE (the log is away; the answer's trailing details say how many were recorded).
+        Errors: UNAVAILABLE (the log is away) and RESOURCE_EXHAUSTED (too many labels wait; RetryInfo); the answer's
+        trailing details say how many were recorded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

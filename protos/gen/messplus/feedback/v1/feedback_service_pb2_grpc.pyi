@@ -112,13 +112,15 @@ class FeedbackServiceStub(typing.Generic[_FeedbackServiceSubmitFeedbackType, _Fe
     """Records a verdict; answers once it is in the log. Only the first verdict on a generation counts,
     so a repeat is harmless.
     Errors: INVALID_ARGUMENT (with field violations), NOT_FOUND (the decision id does not belong to
-    the request id, or no text is kept to compare a reference with), UNAVAILABLE (the log is away).
+    the request id, or no text is kept to compare a reference with), RESOURCE_EXHAUSTED (too many labels
+    wait; RetryInfo), UNAVAILABLE (the log is away).
     """
 
     SubmitFeedbackBatch: _FeedbackServiceSubmitFeedbackBatchType
     """Records many verdicts; answers once all valid ones are in the log. Invalid ones are counted and
     the first 100 named, the others are recorded all the same.
-    Errors: UNAVAILABLE (the log is away; the answer's trailing details say how many were recorded).
+    Errors: UNAVAILABLE (the log is away) and RESOURCE_EXHAUSTED (too many labels wait; RetryInfo); the answer's
+    trailing details say how many were recorded.
     """
 
     GetLearnerStatus: _FeedbackServiceGetLearnerStatusType
@@ -151,7 +153,8 @@ class FeedbackServiceServicer(metaclass=abc.ABCMeta):
         """Records a verdict; answers once it is in the log. Only the first verdict on a generation counts,
         so a repeat is harmless.
         Errors: INVALID_ARGUMENT (with field violations), NOT_FOUND (the decision id does not belong to
-        the request id, or no text is kept to compare a reference with), UNAVAILABLE (the log is away).
+        the request id, or no text is kept to compare a reference with), RESOURCE_EXHAUSTED (too many labels
+        wait; RetryInfo), UNAVAILABLE (the log is away).
         """
 
     @abc.abstractmethod
@@ -162,7 +165,8 @@ class FeedbackServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[messplus.feedback.v1.feedback_service_pb2.SubmitFeedbackBatchResponse, collections.abc.Awaitable[messplus.feedback.v1.feedback_service_pb2.SubmitFeedbackBatchResponse]]:
         """Records many verdicts; answers once all valid ones are in the log. Invalid ones are counted and
         the first 100 named, the others are recorded all the same.
-        Errors: UNAVAILABLE (the log is away; the answer's trailing details say how many were recorded).
+        Errors: UNAVAILABLE (the log is away) and RESOURCE_EXHAUSTED (too many labels wait; RetryInfo); the answer's
+        trailing details say how many were recorded.
         """
 
     @abc.abstractmethod

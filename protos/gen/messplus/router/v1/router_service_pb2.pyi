@@ -136,7 +136,8 @@ class GenerateRequest(google.protobuf.message.Message):
     ROUTING_FIELD_NUMBER: builtins.int
     LABELING_FIELD_NUMBER: builtins.int
     request_id: builtins.str
-    """Caller's id, 1 to 128 of [A-Za-z0-9._:-]. A repeat gets the first answer and generates nothing.
+    """Caller's id, 1 to 128 of [A-Za-z0-9._:-]. A repeat within the zoo's claim_ttl_seconds gets the first answer
+    and generates nothing; one whose first call got no text is served anew; an id of Decide is refused.
     Default: minted by the router.
     """
     @property
@@ -264,7 +265,7 @@ class Decision(google.protobuf.message.Message):
     replayed: builtins.bool
     """Whether this is the first decision of a repeated request_id."""
     step: builtins.int
-    """The class's step number; set where consistency is strict."""
+    """The class's step number; in answers of Generate and Decide only where consistency is strict."""
     def __init__(
         self,
         *,

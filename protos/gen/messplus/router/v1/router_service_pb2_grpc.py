@@ -82,7 +82,8 @@ class RouterServiceServicer(object):
         first text is replaced by the next best one, and the client only ever sees the one that answered.
         Errors: INVALID_ARGUMENT (with field violations), FAILED_PRECONDITION (no eligible worker; the
         message says why), RESOURCE_EXHAUSTED (overload; RetryInfo), UNAVAILABLE (the worker failed after
-        its first token; ErrorInfo has the model and the tokens sent).
+        its first token, or the time was over before it: ErrorInfo has the model and the tokens sent; or the
+        first call of a repeated request_id has not finished).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,7 +91,7 @@ class RouterServiceServicer(object):
 
     def Decide(self, request, context):
         """Routes only, for callers who run the models themselves; report back with ReportOutcome.
-        Errors: as for Generate, without UNAVAILABLE.
+        Errors: as for Generate; UNAVAILABLE only where the first call of a repeated request_id is not decided yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,14 +99,16 @@ class RouterServiceServicer(object):
 
     def ReportOutcome(self, request, context):
         """Tells how a generation that Decide asked for went. A repeat is harmless.
-        Errors: INVALID_ARGUMENT, NOT_FOUND (the decision id does not belong to the request id).
+        Errors: INVALID_ARGUMENT, NOT_FOUND (the decision id does not belong to the request id), UNAVAILABLE (the
+        log is away: nothing was recorded, send it again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainDecision(self, request, context):
-        """Why a request was routed as it was: its first decision, and what failed afterwards. Errors: NOT_FOUND (unknown, or older than is kept), UNAVAILABLE (the log is away).
+        """Why a request was routed as it was: its first decision, and what failed afterwards. Errors: NOT_FOUND
+        (unknown, or older than is kept), UNAVAILABLE (the log is away).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -210,21 +210,25 @@ class RouterServiceStub(typing.Generic[_RouterServiceGenerateType, _RouterServic
     first text is replaced by the next best one, and the client only ever sees the one that answered.
     Errors: INVALID_ARGUMENT (with field violations), FAILED_PRECONDITION (no eligible worker; the
     message says why), RESOURCE_EXHAUSTED (overload; RetryInfo), UNAVAILABLE (the worker failed after
-    its first token; ErrorInfo has the model and the tokens sent).
+    its first token, or the time was over before it: ErrorInfo has the model and the tokens sent; or the
+    first call of a repeated request_id has not finished).
     """
 
     Decide: _RouterServiceDecideType
     """Routes only, for callers who run the models themselves; report back with ReportOutcome.
-    Errors: as for Generate, without UNAVAILABLE.
+    Errors: as for Generate; UNAVAILABLE only where the first call of a repeated request_id is not decided yet.
     """
 
     ReportOutcome: _RouterServiceReportOutcomeType
     """Tells how a generation that Decide asked for went. A repeat is harmless.
-    Errors: INVALID_ARGUMENT, NOT_FOUND (the decision id does not belong to the request id).
+    Errors: INVALID_ARGUMENT, NOT_FOUND (the decision id does not belong to the request id), UNAVAILABLE (the
+    log is away: nothing was recorded, send it again).
     """
 
     ExplainDecision: _RouterServiceExplainDecisionType
-    """Why a request was routed as it was: its first decision, and what failed afterwards. Errors: NOT_FOUND (unknown, or older than is kept), UNAVAILABLE (the log is away)."""
+    """Why a request was routed as it was: its first decision, and what failed afterwards. Errors: NOT_FOUND
+    (unknown, or older than is kept), UNAVAILABLE (the log is away).
+    """
 
     ListModels: _RouterServiceListModelsType
     """The zoo's models with what is known of them now. Errors: none."""
@@ -282,7 +286,8 @@ class RouterServiceServicer(metaclass=abc.ABCMeta):
         first text is replaced by the next best one, and the client only ever sees the one that answered.
         Errors: INVALID_ARGUMENT (with field violations), FAILED_PRECONDITION (no eligible worker; the
         message says why), RESOURCE_EXHAUSTED (overload; RetryInfo), UNAVAILABLE (the worker failed after
-        its first token; ErrorInfo has the model and the tokens sent).
+        its first token, or the time was over before it: ErrorInfo has the model and the tokens sent; or the
+        first call of a repeated request_id has not finished).
         """
 
     @abc.abstractmethod
@@ -292,7 +297,7 @@ class RouterServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[messplus.router.v1.router_service_pb2.DecideResponse, collections.abc.Awaitable[messplus.router.v1.router_service_pb2.DecideResponse]]:
         """Routes only, for callers who run the models themselves; report back with ReportOutcome.
-        Errors: as for Generate, without UNAVAILABLE.
+        Errors: as for Generate; UNAVAILABLE only where the first call of a repeated request_id is not decided yet.
         """
 
     @abc.abstractmethod
@@ -302,7 +307,8 @@ class RouterServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[messplus.router.v1.router_service_pb2.ReportOutcomeResponse, collections.abc.Awaitable[messplus.router.v1.router_service_pb2.ReportOutcomeResponse]]:
         """Tells how a generation that Decide asked for went. A repeat is harmless.
-        Errors: INVALID_ARGUMENT, NOT_FOUND (the decision id does not belong to the request id).
+        Errors: INVALID_ARGUMENT, NOT_FOUND (the decision id does not belong to the request id), UNAVAILABLE (the
+        log is away: nothing was recorded, send it again).
         """
 
     @abc.abstractmethod
@@ -311,7 +317,9 @@ class RouterServiceServicer(metaclass=abc.ABCMeta):
         request: messplus.router.v1.router_service_pb2.ExplainDecisionRequest,
         context: _ServicerContext,
     ) -> typing.Union[messplus.router.v1.router_service_pb2.ExplainDecisionResponse, collections.abc.Awaitable[messplus.router.v1.router_service_pb2.ExplainDecisionResponse]]:
-        """Why a request was routed as it was: its first decision, and what failed afterwards. Errors: NOT_FOUND (unknown, or older than is kept), UNAVAILABLE (the log is away)."""
+        """Why a request was routed as it was: its first decision, and what failed afterwards. Errors: NOT_FOUND
+        (unknown, or older than is kept), UNAVAILABLE (the log is away).
+        """
 
     @abc.abstractmethod
     def ListModels(
