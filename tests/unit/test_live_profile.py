@@ -133,7 +133,7 @@ def test_lengths_a_token_apart_count_as_one() -> None:
         (["--model", "a", "--output-lengths", "1"], "--output-lengths = 1: two different lengths"),
         (
             ["--from", "a.csv", "--save", "b.csv"],
-            "--save = b.csv: keeps what is measured, and --from measures",
+            "--save = b.csv: says how to measure, and --from measures",
         ),
         (["--worker", "h:1", "--endpoint", "http://h"], "--worker, --endpoint = given together: only one"),
         (["--worker", "h:1", "--model", "a"], "--model = a: a worker says itself"),
