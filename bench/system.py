@@ -71,6 +71,11 @@ class System:
         line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
         return int(line.split()[1]) / 1024
 
+    def stop_first(self, name: str) -> None:
+        """Ends one process while all others still hear what it says last."""
+        self.processes[name].send_signal(signal.SIGTERM)
+        self.processes[name].wait(timeout=START_SECONDS)
+
     def stop(self) -> None:
         for process in reversed(self.processes.values()):
             with contextlib.suppress(ProcessLookupError):

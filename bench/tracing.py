@@ -26,6 +26,7 @@ def measure(folder: Path) -> list[Row]:
         for _ in range(ROUNDS):
             without = _rate(system, plain, REQUESTS)
             ratios.append(_rate(system, traced, REQUESTS) / without)
+        system.stop_first("traced")
         system.stop()
         spans = int((folder / "receiver.log").read_text().split()[0])
     expected = WARM_UP + ROUNDS * REQUESTS
