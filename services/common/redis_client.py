@@ -12,13 +12,18 @@ import hiredis
 import redis.asyncio as aioredis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError, TimeoutError
 
 from services.core.errors import StateUnavailableError
 
 T = TypeVar("T")
-_BUSY = ("BUSY", "CLUSTERDOWN", "MASTERDOWN")
 CONNECT_TIMEOUT_SECONDS = 1.0
 REPLY_TIMEOUT_SECONDS = 5.0
 STATE_AWAY = (RedisConnectionError, TimeoutError, ConnectionError, asyncio.TimeoutError)
@@ -93,6 +98,6 @@ def _refusal(error: ResponseError) -> str | None:
         return "the server is out of memory"
     if isinstance(error, ReadOnlyError) or "NOREPLICAS" in str(error):
         return "the server is a replica or lacks its own"
-    if (code := str(error).split(" ", 1)[0]) in _BUSY:
-        return f"the server answers nothing now ({code})"
+    if isinstance(error, ClusterDownError) or str(error).startswith("BUSY "):
+        return "the server is busy, or waits for another one"
     return "the server cannot save: is its disk full?" if "MISCONF" in str(error) else None

@@ -13,7 +13,7 @@ from services.router.requests import Record
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = (0.005, 0.2)
 LEASE_SECONDS = 12
-"""A claim that runs lasts so long beyond its router, which renews it three times as often."""
+"""So long a claim outlives the router that it runs on; until then it is renewed, every third of this time."""
 
 
 class Claiming:

@@ -180,7 +180,7 @@ class RemoteEngine:
         _log.info("%s serves %s (%s)", replica.url, facts.model, facts.version or "version not told")
 
     async def _keep_watch(self) -> None:
-        """Brings ejected replicas back once they are well, and reads what the servers say of their load."""
+        """Brings back ejected replicas that are well again and reads what the servers say of their load."""
         for replica in self._pool.due():
             try:
                 await self._probe(replica)

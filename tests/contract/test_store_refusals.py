@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 import redis.asyncio as aioredis
+from redis._parsers import BaseParser
 from redis.exceptions import ResponseError
 
 from services.common.keys import Keys
@@ -43,6 +44,22 @@ async def test_refused_writes_are_an_unavailable_log(
         await client.config_set(*accept)
     assert await write(client) == [1]
     await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "BUSY Redis is busy running a script. You can only call FUNCTION KILL.",
+        "CLUSTERDOWN The cluster is down",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    ],
+)
+async def test_a_server_that_is_busy_with_itself_is_away(reply: str) -> None:
+    async def refused() -> None:
+        raise BaseParser.parse_error(reply)
+
+    with pytest.raises(StateUnavailableError, match="busy, or waits for another"):
+        await or_unavailable(refused())
 
 
 async def test_a_wrong_command_is_a_defect_and_no_outage(redis_url: str) -> None:
