@@ -16,6 +16,7 @@ from services.core.errors import (
     ServerDeniedError,
     UnknownServerModelError,
 )
+from services.worker.ports import Engine
 from tests.conftest import free_port
 from tests.contract.engine_doubles import (
     CHAT,
@@ -31,7 +32,7 @@ from tests.contract.engine_doubles import (
     refuses,
     streams,
 )
-from tests.contract.http_double import Exchange, running
+from tests.contract.http_double import Exchange, HttpDouble, running
 
 
 @pytest.mark.parametrize(
@@ -129,15 +130,21 @@ async def test_another_replica_answers_where_one_fails_and_the_failed_one_comes_
                 await asyncio.sleep(0.02)
 
 
+async def left_alone(stack: AsyncExitStack, double: HttpDouble, port: int) -> Engine:
+    """An engine whose only server was there and has gone."""
+    async with running(double, port):
+        engine = engine_of("openai", double.url)
+        stack.push_async_callback(engine.close)
+        await engine.load()
+    with pytest.raises(EngineUnreachableError):
+        await answer_of(engine)
+    return engine
+
+
 async def test_a_probe_that_is_refused_as_a_request_does_not_end_the_watch() -> None:
     port, double = free_port(), openai_double()
     async with AsyncExitStack() as stack:
-        async with running(double, port):
-            engine = engine_of("openai", double.url)
-            stack.push_async_callback(engine.close)
-            await engine.load()
-        with pytest.raises(EngineUnreachableError):
-            await answer_of(engine)
+        engine = await left_alone(stack, double, port)
         gateway = openai_double(listing=refuses(400))
         async with running(gateway, port), asyncio.timeout(PATIENCE_SECONDS):
             while gateway.asked("models") < 2:
@@ -151,12 +158,7 @@ async def test_a_probe_that_is_refused_as_a_request_does_not_end_the_watch() -> 
 async def test_without_any_replica_it_says_so_until_one_is_back() -> None:
     port, double = free_port(), openai_double()
     async with AsyncExitStack() as stack:
-        async with running(double, port):
-            engine = engine_of("openai", double.url)
-            stack.push_async_callback(engine.close)
-            await engine.load()
-        with pytest.raises(EngineUnreachableError):
-            await answer_of(engine)
+        engine = await left_alone(stack, double, port)
         assert not engine.available
         await stack.enter_async_context(running(double, port))
         async with asyncio.timeout(PATIENCE_SECONDS):
