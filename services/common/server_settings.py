@@ -3,7 +3,9 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
+
+from services.common.zoo_values import Section, unrepeated
 
 _URL = re.compile(r"^https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[^\s?#@]*)?$")
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -18,14 +20,7 @@ def _check_url(url: str) -> str:
 ServerUrl = Annotated[str, AfterValidator(_check_url)]
 
 
-def unrepeated(urls: tuple[str, ...]) -> tuple[str, ...]:
-    """The same URLs. Raises ValueError where one stands there twice."""
-    if repeated := sorted({url for url in urls if urls.count(url) > 1}):
-        raise ValueError(f"must not repeat {', '.join(repeated)}")
-    return urls
-
-
-class ServerSettings(BaseModel):
+class ServerSettings(Section):
     """The servers of a model with engine `openai` or `tgi`: replicas that all serve the same.
 
     Attributes:
@@ -41,8 +36,6 @@ class ServerSettings(BaseModel):
         retries: further attempts before the first token, on another replica where there is one.
 
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     urls: tuple[ServerUrl, ...] = Field(min_length=1, max_length=64)
     model: str = Field(default="", max_length=256)

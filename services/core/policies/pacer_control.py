@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from services.core.events import FloatArray
+from services.core.model_change import Places
 from services.core.policies.pacer_parameters import PacerParameters
 
 _PRECISION = 0.01
@@ -20,9 +21,6 @@ _NEAR_BEST, _LEAST_MARGIN = 0.01, 0.005
 _EARLY_WEIGHT = 0.01
 _LEAST_LABELS, _WINDOW_SHARE, _PATIENCE = 250.0, 5.5, 1.5
 _RESERVE_STEPS, _RESERVE_SHARE = 250.0, 0.025
-
-Places = np.ndarray[tuple[int], np.dtype[np.intp]]
-"""The model that each context gets, shape (n,)."""
 
 EARLY_STEPS = 25
 """Decisions before lambda is solved at its own pace."""
@@ -130,6 +128,7 @@ class Candidates:
         return self._mean(self.satisfaction, self.draws.argmax(1))
 
     def _chosen(self, log_lambda: float) -> Places:
+        """The place of the model that each context gets, shape (n,)."""
         chosen: Places = (self.energy_joules - math.exp(log_lambda) * self.draws).argmin(1)
         return chosen
 
